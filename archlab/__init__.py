@@ -1,0 +1,1 @@
+"""archlab: describe a language-model architecture once, run it in JAX and in PyTorch."""

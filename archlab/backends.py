@@ -1,0 +1,172 @@
+"""What a backend provides, and how one is found.
+
+A backend is an object under the entry point group ``archlab.backends``; archlab names none of them.
+Arrays cross this boundary as NumPy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+
+from archlab.errors import InputError, nearest
+from archlab.model import Model
+from archlab.optim.optimizer import Optimizer, OptimizerState
+from archlab.policy import Policy
+from archlab.reference import Result
+from archlab.spec import Spec
+from archlab.weights import Weights
+
+Batch = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepMetrics:
+    """Of one training step; each may be a device scalar that ``float()`` waits for.
+
+    loss is the sum over the target tokens divided by their number, auxiliary losses included;
+    grad_norm is measured before clipping.
+    """
+
+    loss: Any
+    grad_norm: Any
+
+
+class Trainer(Protocol):
+    """A model, its optimiser and a compiled step.
+
+    A batch holds ``tokens`` and ``targets`` (B, T) and may hold ``positions``, ``segments`` and ``prefix``;
+    a target below 0 does not count. A step's loss is Σ losses / number of counted targets.
+    """
+
+    def step(self, batch: Batch, rate: float) -> StepMetrics:
+        """One update with learning rate ``rate``."""
+        ...
+
+    def evaluate(self, batch: Batch) -> tuple[float, int]:
+        """(sum of the losses, number of counted targets), dropout off."""
+        ...
+
+    def weights(self) -> Weights:
+        """The parameters in canonical form."""
+        ...
+
+    def optimizer_state(self) -> OptimizerState:
+        """The optimiser's state in canonical form."""
+        ...
+
+    def restore(self, weights: Mapping[str, np.ndarray], state: OptimizerState) -> None:
+        """Continue from canonical weights and state, whichever backend wrote them."""
+        ...
+
+
+class Decoder(Protocol):
+    """A model that generates step by step with its state (a KV cache, for example)."""
+
+    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
+        """Take in the prompts (B, T), left-padded with segment 0; logits (B, V) of the last position."""
+        ...
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """Take in one token for each sequence (B,); logits (B, V)."""
+        ...
+
+
+class Backend(Protocol):
+    """One framework's implementation of all specs."""
+
+    name: str
+
+    def build(
+        self,
+        spec: Spec,
+        *,
+        policy: Policy = Policy(),
+        seed: int | None = None,
+        weights: Mapping[str, np.ndarray] | None = None,
+        width: int | None = None,
+    ) -> Any:
+        """The framework's own module for ``spec``, from a seed or from canonical weights."""
+        ...
+
+    def dump(self, module: Any) -> Weights:
+        """A module's parameters in canonical form, bit for bit."""
+        ...
+
+    def load(self, module: Any, weights: Mapping[str, np.ndarray]) -> None:
+        """Overwrite a module's parameters."""
+        ...
+
+    def run(
+        self,
+        spec: Spec,
+        weights: Mapping[str, np.ndarray],
+        inputs: Mapping[str, Any],
+        *,
+        policy: Policy = Policy(),
+        width: int | None = None,
+        state: Any = None,
+        capture: bool = True,
+    ) -> Result:
+        """Like :func:`archlab.reference.run`, under a policy."""
+        ...
+
+    def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
+        """The decoding state that :meth:`run` continues from."""
+        ...
+
+    def gradients(
+        self,
+        spec: Spec,
+        weights: Mapping[str, np.ndarray],
+        inputs: Mapping[str, Any],
+        cotangent: np.ndarray,
+        *,
+        policy: Policy = Policy(),
+        width: int | None = None,
+    ) -> tuple[Weights, np.ndarray | None]:
+        """Gradients of Σ output · cotangent + auxiliary losses: by parameter, and of ``x`` where it is an input."""
+        ...
+
+    def trainer(
+        self,
+        model: Model,
+        *,
+        weights: Mapping[str, np.ndarray],
+        optimizer: Optimizer,
+        clip: float | None,
+        policy: Policy = Policy(),
+        seed: int = 0,
+    ) -> Trainer:
+        """A trainer that starts from ``weights``; ``seed`` is that of dropout."""
+        ...
+
+    def decoder(
+        self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
+    ) -> Decoder:
+        """A decoder for ``batch`` sequences of up to ``length`` tokens, prompts included."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """Versions of the framework's packages, and its device."""
+        ...
+
+
+def backend_names() -> list[str]:
+    """The names of all installed backends."""
+    return sorted(entry.name for entry in entry_points(group="archlab.backends"))
+
+
+def find_backend(name: str) -> Backend:
+    """The backend called ``name``."""
+    for entry in entry_points(group="archlab.backends"):
+        if entry.name == name:
+            try:
+                return entry.load()
+            except ImportError as error:
+                raise InputError(
+                    f"the backend {name!r} cannot be imported: {error}; pip install 'archlab[{name}]'"
+                ) from None
+    raise InputError(f"no backend {name!r}; {nearest(name, backend_names())}")

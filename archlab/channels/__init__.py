@@ -1,0 +1,1 @@
+"""Definitions of what mixes along the width, one mechanism a file."""

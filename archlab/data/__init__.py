@@ -1,0 +1,1 @@
+"""Text, tokenizers and batches: one for all backends."""

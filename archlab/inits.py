@@ -1,0 +1,97 @@
+"""Initialiser laws: how a parameter's first value is drawn.
+
+A law is a config, so an architecture states its own initialisation; neither framework's
+defaults are ever used. All backends start from the same bits (see :mod:`archlab.random`).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from archlab import random
+from archlab.config import Config
+
+
+class Init(Config):
+    """A law. ``fan_in`` is the number of inputs that one output of the parameter sums over."""
+
+    tagged = True
+    abstract = True
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        """The parameter's first value, float64, a pure function of its arguments."""
+        raise NotImplementedError
+
+
+class Zeros(Init):
+    """All 0."""
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return np.zeros(shape)
+
+
+class Ones(Init):
+    """All 1."""
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return np.ones(shape)
+
+
+class Constant(Init):
+    """All ``value``."""
+
+    value: float
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return np.full(shape, self.value)
+
+
+class Normal(Init):
+    """N(0, std²)."""
+
+    std: float
+
+    def check(self) -> None:
+        self.require(self.std >= 0, "std", "is not a standard deviation: it must be ≥ 0")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return self.std * random.normal(seed, path, math.prod(shape)).reshape(shape)
+
+
+class TruncatedNormal(Init):
+    """N(0, std²) cut off at ±``bound`` standard deviations; the result is not rescaled to ``std``."""
+
+    std: float
+    bound: float
+
+    def check(self) -> None:
+        self.require(self.std >= 0, "std", "is not a standard deviation: it must be ≥ 0")
+        self.require(self.bound > 0, "bound", "must be > 0 (standard deviations)")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return self.std * random.normal(seed, path, math.prod(shape), bound=self.bound).reshape(shape)
+
+
+class FanInNormal(Init):
+    """N(0, gain²/fan_in), not truncated (LeCun's law at gain 1, He's at √2)."""
+
+    gain: float = 1.0
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        std = self.gain / math.sqrt(fan_in)
+        return std * random.normal(seed, path, math.prod(shape)).reshape(shape)
+
+
+class Uniform(Init):
+    """U(low, high)."""
+
+    low: float
+    high: float
+
+    def check(self) -> None:
+        self.require(self.high >= self.low, "high", f"must be at least low = {self.low}")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
+        return self.low + (self.high - self.low) * u

@@ -1,0 +1,44 @@
+"""Which keys a query may see: one function of positions and documents."""
+
+from typing import Any, Literal
+
+Visibility = Literal["causal", "bidirectional", "prefix"]
+
+
+def visible(
+    ctx: Any,
+    visibility: Visibility,
+    window: int | None,
+    key_positions: Any,
+    key_segments: Any,
+) -> Any:
+    """(B, T, S) booleans: true where query t may see key s.
+
+    Always within one document, never padding (segment 0). "causal": s ≤ t. "prefix": s ≤ t or s in the
+    document's prefix. ``window`` w: |t − s| < w, so a token sees w positions with its own.
+    """
+    queries, keys = ctx.positions[:, :, None], key_positions[:, None, :]
+    mask = _same_document(ctx, key_segments)
+    if visibility != "bidirectional":
+        allowed = keys <= queries
+        if visibility == "prefix" and ctx.prefix is not None:
+            allowed = allowed | (keys < ctx.prefix[:, :, None])
+        mask = mask & allowed
+    if window is not None:
+        mask = mask & (ctx.xp.abs(queries - keys) < window)
+    return mask
+
+
+def _same_document(ctx: Any, key_segments: Any) -> Any:
+    segments = ctx.segments
+    if segments is None:
+        segments = ctx.xp.ones_like(ctx.positions)
+    keys = key_segments[:, None, :]
+    return (segments[:, :, None] == keys) & (keys > 0)
+
+
+def visible_pairs(visibility: Visibility, window: int | None, length: int) -> float:
+    """How many keys a query sees on average in one full document of ``length``."""
+    reach = min(window or length, length)
+    back = (reach * (reach + 1) / 2 + (length - reach) * reach) / length  # Σ min(t, reach) / length
+    return back if visibility != "bidirectional" else min(2 * back - 1, length)

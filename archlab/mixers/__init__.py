@@ -1,0 +1,1 @@
+"""Definitions of what mixes along the sequence, one mechanism a file."""

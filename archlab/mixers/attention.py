@@ -1,0 +1,200 @@
+"""Multi-head attention: MHA, GQA and MQA, with every mask and position scheme as a value."""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from archlab.inits import FanInNormal, Init
+from archlab.layers import Dropout, Linear
+from archlab.masks import Visibility, visible, visible_pairs
+from archlab.norms import LayerNorm, RMSNorm
+from archlab.ops import einsum, masked_softmax, rearrange, upcast
+from archlab.positions import PositionBias, Rotary
+from archlab.spec import Cost, Example, Mixer, Norm, Parts, State, updated
+
+
+class Attention(Mixer):
+    """softmax(q kᵀ · scale + bias) v over the visible keys  (https://arxiv.org/abs/1706.03762).
+
+    heads, kv_heads
+        H query heads; each of the G key/value heads serves H/G of them in order (G = H: MHA, G = 1: MQA).
+    head_size
+        K; by default width / heads.
+    visibility, window
+        Which keys a query sees, see :func:`archlab.masks.visible`.
+    rotary, score_bias
+        Position schemes inside attention.
+    qk_norm
+        A norm of queries and keys, over each head ("head": Qwen3, Gemma 3) or over all heads at once
+        ("heads": OLMo 2), by ``qk_norm_over``.
+    softcap
+        c: scores become c · tanh(scores / c) before the mask (Gemma 2).
+    scale
+        By default 1/√K.
+    bias, out_bias
+        Whether the query/key/value projections and the output projection have biases.
+    dropout
+        Rate at which attention weights are dropped in training.
+    """
+
+    heads: int
+    kv_heads: int
+    head_size: int | None = None
+    visibility: Visibility
+    window: int | None = None
+    rotary: Rotary | None = None
+    score_bias: PositionBias | None = None
+    qk_norm: Norm | None = None
+    qk_norm_over: Literal["head", "heads"] = "head"
+    softcap: float | None = None
+    scale: float | None = None
+    bias: bool
+    out_bias: bool
+    dropout: float = 0.0
+    init: Init = FanInNormal()
+    out_init: Init = FanInNormal()
+
+    def check(self) -> None:
+        self.require(self.heads > 0, "heads", "must be > 0")
+        self.require(self.kv_heads > 0, "kv_heads", "must be > 0")
+        self.require(self.heads % self.kv_heads == 0, "kv_heads", f"does not divide heads = {self.heads}")
+        self.require(self.head_size is None or self.head_size > 0, "head_size", "must be > 0")
+        self.require(self.window is None or self.window > 0, "window", "must be > 0")
+        self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
+        self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
+        bias_heads = getattr(self.score_bias, "heads", self.heads)
+        self.require(bias_heads == self.heads, "heads", f"differs from score_bias.heads = {bias_heads}")
+
+    def size(self, width: int) -> int:
+        """K, the size of a head in a model of ``width``."""
+        if self.head_size is None and width % self.heads:
+            self.fail("heads", f"does not divide the width {width}: change it or give head_size")
+        return self.head_size or width // self.heads
+
+    def parts(self, width: int) -> Parts:
+        size = self.size(width)
+        inner, outer = self.heads * size, self.kv_heads * size
+        per_head = self.qk_norm_over == "head"
+        return {
+            "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width),
+            "key": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
+            "value": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
+            "out": Linear(features=width, axes="HK D", bias=self.out_bias, init=self.out_init).at(inner),
+            "query_norm": self.qk_norm and self.qk_norm.at(size if per_head else inner),
+            "key_norm": self.qk_norm and self.qk_norm.at(size if per_head else outer),
+            "rotary": self.rotary and self.rotary.at(size),
+            "score_bias": self.score_bias and self.score_bias.at(width),
+            "dropout": Dropout(rate=self.dropout).at(width) if self.dropout else None,
+        }
+
+    def state(self, width: int, batch: int, length: int) -> dict[str, State]:
+        slots = min(length, self.window or length)
+        cache = State(shape=(batch, slots, self.kv_heads, self.size(width)), axes="B S G K")
+        where = State(shape=(batch, slots), axes="B S", dtype="int")
+        return {
+            "keys": cache,
+            "values": cache,
+            "positions": where,
+            "segments": where,
+            "index": State(shape=(), axes="", dtype="int"),
+        }
+
+    def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        q, k, v = self.project(m, x, ctx)
+        segments = ctx.xp.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
+        keys = {"keys": k, "values": v, "positions": ctx.positions, "segments": segments}
+        seen = keys if state is None else extended(ctx.xp, state, keys)
+        y = self.attend(m, q, seen, ctx)
+        return m.out(rearrange(y, "B T H K -> B T (H K)"), ctx), appended(ctx, state, keys)
+
+    def project(self, m: Any, x: Any, ctx: Any) -> tuple[Any, Any, Any]:
+        """Queries (B, T, H, K), keys and values (B, T, G, K), normalised and rotated."""
+        q, k, v = m.query(x, ctx), m.key(x, ctx), m.value(x, ctx)
+        if self.qk_norm and self.qk_norm_over == "heads":
+            q, k = m.query_norm(q, ctx), m.key_norm(k, ctx)
+        q = rearrange(q, "B T (H K) -> B T H K", H=self.heads)
+        k, v = (rearrange(a, "B T (G K) -> B T G K", G=self.kv_heads) for a in (k, v))
+        if self.qk_norm and self.qk_norm_over == "head":
+            q, k = m.query_norm(q, ctx), m.key_norm(k, ctx)
+        if self.rotary:
+            q, k = m.rotary(q, ctx), m.rotary(k, ctx)
+        return q, k, v
+
+    def attend(self, m: Any, q: Any, keys: dict[str, Any], ctx: Any) -> Any:
+        """(B, T, H, K) from queries (B, T, H, K) and S keys; scores and softmax in float32 at least."""
+        xp, dtype = ctx.xp, q.dtype
+        k, v = (xp.repeat(keys[n], self.heads // self.kv_heads, axis=2) for n in ("keys", "values"))
+        scores = einsum(upcast(xp, q), upcast(xp, k), "B T H K, B S H K -> B H T S") * self.factor(q.shape[-1])
+        if self.score_bias:
+            scores = scores + m.score_bias(self.heads, ctx, keys["positions"], scores)
+        if self.softcap:
+            scores = self.softcap * xp.tanh(scores / self.softcap)
+        mask = visible(ctx, self.visibility, self.window, keys["positions"], keys["segments"])
+        weights = xp.astype(masked_softmax(xp, scores, mask[:, None, :, :]), dtype)
+        if self.dropout:
+            weights = m.dropout(weights, ctx)
+        return einsum(weights, v, "B H T S, B S H K -> B T H K")
+
+    def factor(self, size: int) -> float:
+        return 1.0 / math.sqrt(size) if self.scale is None else self.scale
+
+    def cost(self, width: int, length: int) -> Cost:
+        pair = 4.0 * self.heads * self.size(width)  # q·k and weight·v for one pair of positions
+        seen = visible_pairs(self.visibility, self.window, length)
+        return Cost(visible=pair * seen, executed=pair * length)
+
+    def saved(self, width: int, length: int) -> float:
+        return float(self.size(width) * 2 * (self.heads + self.kv_heads))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        one_way = (("causal", "sees both directions"), ("decode", "a token sees later ones"))
+        prefix = (("causal", "the prefix is seen from before"),)
+        return [
+            attention_example(length=520),
+            attention_example(kv_heads=2, head_size=6, bias=True, out_bias=True),
+            attention_example(kv_heads=1, window=5, length=20),
+            attention_example(visibility="bidirectional", waive=one_way),
+            attention_example(visibility="bidirectional", window=3, waive=one_way),
+            attention_example(visibility="prefix", window=6, waive=prefix),
+            attention_example(qk_norm=RMSNorm(epsilon=1e-6), qk_norm_over="head", softcap=2.0, scale=0.7),
+            attention_example(qk_norm=LayerNorm(epsilon=1e-5, bias=True), qk_norm_over="heads", kv_heads=2),
+            attention_example(dropout=0.3),
+        ]
+
+
+def attention_example(
+    *, length: int = 12, waive: tuple[tuple[str, str], ...] = (), heads: int = 4, kv_heads: int = 4, **fields: Any
+) -> Example:
+    """A small causal attention with some fields changed, for the battery."""
+    defaults: dict[str, Any] = {"visibility": "causal", "bias": False, "out_bias": False}
+    spec = Attention(heads=heads, kv_heads=kv_heads, **(defaults | fields))
+    return Example(spec=spec, width=16, length=length, waive=waive)
+
+
+# --- the cache ----------------------------------------------------------------------------------------
+
+CACHED = ("keys", "values", "positions", "segments")
+
+
+def extended(xp: Any, state: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    """The cached keys followed by the new ones. Empty slots have segment 0 and are never seen."""
+    return {name: xp.concat([state[name], keys[name]], axis=1) for name in CACHED}
+
+
+def appended(ctx: Any, state: Any, keys: dict[str, Any]) -> Any:
+    """The cache with the new keys in the next slots; a full cache (of a window) starts over at slot 0."""
+    if state is None:
+        return None
+    xp, slots, count = ctx.xp, state["keys"].shape[1], keys["keys"].shape[1]
+    first = (ctx.constant(np.arange(slots)) - state["index"]) % slots  # the first new key that falls on a slot
+    latest = first + (count - 1 - first) // slots * slots  # and the last one, which stays
+    source = xp.where(first < count, latest, xp.zeros_like(latest))
+
+    def merged(name: str) -> Any:
+        fresh = xp.take(keys[name], source, axis=1)
+        replaced = xp.reshape(first < count, (1, slots) + (1,) * (fresh.ndim - 2))
+        return xp.where(replaced, fresh, state[name])
+
+    return updated(state, **{name: merged(name) for name in CACHED}, index=state["index"] + count)

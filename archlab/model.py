@@ -1,0 +1,163 @@
+"""Whole models."""
+
+from typing import Any
+
+from archlab.activations import GELUTanh
+from archlab.channels.mlp import MLP
+from archlab.config import Config
+from archlab.inits import FanInNormal, Init, Normal
+from archlab.layers import Dropout, Embedding, Linear
+from archlab.norms import RMSNorm
+from archlab.ops import upcast
+from archlab.positions import PositionTable
+from archlab.spec import Cost, Example, Norm, Parts, Shared, Spec, shared_parts, substate, updated, walk
+from archlab.stack import Stack
+
+
+class Head(Config):
+    """An output matrix of its own, logits = x W (+ b). A model without one ties it to the embedding."""
+
+    bias: bool
+    init: Init = FanInNormal()
+
+    def linear(self, vocab: int) -> Linear:
+        return Linear(features=vocab, axes="D V", bias=self.bias, init=self.init)
+
+
+class Model(Spec):
+    """A whole model: maps (inputs, ctx, state) to (logits, state). It has ``vocab`` and ``width``."""
+
+    abstract = True
+
+    vocab: int
+    width: int
+
+    def check(self) -> None:
+        self.require(self.vocab > 1, "vocab", "must be > 1")
+        self.require(self.width > 0, "width", "must be > 0")
+        list(walk(self.root()))  # widths meet here: impossible ones are found, with their path
+
+    def root(self):  # noqa: ANN201 - Part
+        """The model as the root of its tree."""
+        return self.at(self.width)
+
+    def limit(self) -> int | None:
+        """The longest sequence the model knows positions for; None for any length."""
+        limits = [p.spec.limit() for _, p in walk(self.root()) if isinstance(p.spec, PositionTable)]
+        return min((n for n in limits if n is not None), default=None)
+
+
+class LanguageModel(Model):
+    """Token by token probabilities: embedding, stack, norm, logits.
+
+    embedding_scale
+        What embeddings are multiplied with, rounded to the activations' dtype first (Gemma: √D).
+    positions
+        A table added to the embeddings; rotations and biases belong to attention.
+    embedding_norm, dropout
+        Applied to the embeddings, in this order.
+    norm
+        Before the logits; None after post-norm blocks.
+    head
+        The output matrix; None ties it to the embedding: one parameter, two users.
+    softcap
+        c: logits become c · tanh(logits / c).
+    """
+
+    embedding_init: Init
+    embedding_scale: float | None = None
+    positions: PositionTable | None = None
+    embedding_norm: Norm | None = None
+    dropout: float = 0.0
+    stack: Stack
+    norm: Norm | None
+    head: Head | None
+    softcap: float | None = None
+
+    def check(self) -> None:
+        super().check()
+        self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
+        self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
+
+    def parts(self, width: int) -> Parts:
+        parts: Parts = {
+            "embedding": Embedding(vocab=self.vocab, init=self.embedding_init).at(width),
+            "positions": self.positions and self.positions.at(width),
+            "embedding_norm": self.embedding_norm and self.embedding_norm.at(width),
+            "dropout": Dropout(rate=self.dropout).at(width) if self.dropout else None,
+            "stack": self.stack.at(width),
+            "norm": self.norm and self.norm.at(width),
+            "head": self.head and self.head.linear(self.vocab).at(width),
+        }
+        return parts | {"shared": shared_parts(self.stack.at(width), "stack")}
+
+    def forward(self, m: Any, inputs: dict[str, Any], ctx: Any, state: Any) -> tuple[Any, Any]:
+        x, stacked = m.stack(self.embed(m, inputs["tokens"], ctx), ctx, substate(state, "stack"))
+        if self.norm:
+            x = m.norm(x, ctx)
+        return self.logits(m, x, ctx), updated(state, stack=stacked)
+
+    def embed(self, m: Any, tokens: Any, ctx: Any) -> Any:
+        """(B, T) token ids → (B, T, D)."""
+        x = m.embedding(tokens, ctx)
+        if self.embedding_scale:
+            x = x * ctx.constant(self.embedding_scale, x.dtype)
+        if self.positions:
+            x = m.positions(x, ctx)
+        if self.embedding_norm:
+            x = m.embedding_norm(x, ctx)
+        return m.dropout(x, ctx) if self.dropout else x
+
+    def logits(self, m: Any, x: Any, ctx: Any) -> Any:
+        """(B, T, D) → (B, T, V)."""
+        if self.head:
+            logits = m.head(x, ctx)
+        else:
+            logits = x @ ctx.xp.astype(ctx.xp.permute_dims(m.embedding.table, (1, 0)), x.dtype)
+        if self.softcap:
+            logits = self.softcap * ctx.xp.tanh(upcast(ctx.xp, logits) / self.softcap)
+        return logits
+
+    def cost(self, width: int, length: int) -> Cost:
+        return Cost() if self.head else Cost(weights=2.0 * width * self.vocab)
+
+    def saved(self, width: int, length: int) -> float:
+        return float(self.vocab + (0 if self.head else width))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        from archlab.norms import LayerNorm
+        from archlab.positions import LearnedPositions
+
+        learned = LearnedPositions(length=5000, init=Normal(std=0.5))
+        return [
+            Example(spec=tiny_model(head=Head(bias=True))),
+            Example(spec=tiny_model(softcap=3.0, embedding_scale=4.0, norm=None)),
+            Example(spec=tiny_model(positions=learned, dropout=0.1, repeat=3, head=Head(bias=False)), length=516),
+            Example(spec=tiny_model(embedding_norm=LayerNorm(epsilon=1e-5, bias=True))),
+        ]
+
+
+def tiny_model(*, vocab: int = 19, width: int = 16, repeat: int = 2, layer: Any = None, **fields: Any) -> LanguageModel:
+    """A small causal model with some fields changed, for the battery."""
+    from archlab.block import Block
+    from archlab.mixers.attention import Attention
+    from archlab.residuals import PreNorm
+
+    layer = layer or Block(
+        mixer=Attention(heads=4, kv_heads=2, visibility="causal", bias=False, out_bias=False),
+        channel=MLP(hidden=24, activation=GELUTanh(), bias=False),
+        residual=PreNorm(norm=RMSNorm(epsilon=1e-5)),
+    )
+    defaults: dict[str, Any] = {"embedding_init": Normal(std=1.0), "norm": RMSNorm(epsilon=1e-5), "head": None}
+    stack = Stack(pattern=(layer,), repeat=repeat)
+    return LanguageModel(vocab=vocab, width=width, stack=stack, **(defaults | fields))
+
+
+def shared_example() -> Example:
+    """A model whose three layers share one block, each with a cache of its own."""
+    from archlab.block import residual_example
+    from archlab.residuals import PreNorm
+
+    block = Shared(name="block", part=residual_example(PreNorm).spec)
+    return Example(spec=tiny_model(layer=block, repeat=3))

@@ -1,0 +1,42 @@
+"""Array operations the definitions share, over the array API."""
+
+from collections.abc import Callable
+from typing import Any
+
+from einops import einsum, rearrange, repeat
+
+__all__ = ["einsum", "loop", "masked_softmax", "rearrange", "repeat", "statistics_dtype", "upcast"]
+
+
+def statistics_dtype(xp: Any, x: Any) -> Any:
+    """float64 for float64, else float32: what statistics, phases and softmaxes are computed in."""
+    return xp.float64 if x.dtype == xp.float64 else xp.float32
+
+
+def upcast(xp: Any, x: Any) -> Any:
+    """``x`` in float32 at least."""
+    return xp.astype(x, statistics_dtype(xp, x))
+
+
+def masked_softmax(xp: Any, scores: Any, mask: Any) -> Any:
+    """Softmax over the last axis among the true entries of ``mask``; a row without any gives 0.
+
+    The gradient of such a row is 0 too: neither branch of a ``where`` sees an infinity.
+    """
+    zeros = xp.zeros_like(scores)
+    top = xp.max(xp.where(mask, scores, zeros - 1e30), axis=-1, keepdims=True)
+    weights = xp.where(mask, xp.exp(xp.where(mask, scores - top, zeros)), zeros)
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    return weights / xp.where(total > 0, total, xp.ones_like(total))
+
+
+def loop(xp: Any, step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """``carry, y_t = step(carry, x_t)`` along axis 1 of every input; returns the carry and the y's on axis 1.
+
+    Definitions call it as ``ctx.scan(step, carry, inputs)``, which under JAX is ``jax.lax.scan``.
+    """
+    outputs = []
+    for t in range(inputs[0].shape[1]):
+        carry, y = step(carry, tuple(x[:, t, ...] for x in inputs))
+        outputs.append(y)
+    return carry, xp.stack(outputs, axis=1)

@@ -1,0 +1,1 @@
+"""Optimisers, schedules and clipping: one written equation each, which every backend follows."""

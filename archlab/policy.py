@@ -1,0 +1,71 @@
+"""The policy: how a spec is computed. A spec means the same under every policy."""
+
+from typing import Literal
+
+from archlab.config import Config
+
+Dtype = Literal["float64", "float32", "bfloat16", "float16"]
+
+
+class Mesh(Config):
+    """A grid of devices by axis: ``data`` × ``fsdp`` × ``tensor``, its product the number of devices.
+
+    data
+        Copies of the model, each with its share of the batch.
+    fsdp
+        Shares of the batch that also hold a share of every parameter.
+    tensor
+        Shares of the heads, hidden units and vocabulary inside each layer.
+    """
+
+    data: int = 1
+    fsdp: int = 1
+    tensor: int = 1
+
+    def check(self) -> None:
+        for name in ("data", "fsdp", "tensor"):
+            self.require(getattr(self, name) > 0, name, "must be > 0")
+
+    @property
+    def size(self) -> int:
+        return self.data * self.fsdp * self.tensor
+
+
+class Policy(Config):
+    """How a spec is computed.
+
+    param, compute, output
+        Dtypes of stored parameters, of activations, and of the logits.
+    matmul
+        Precision of float32 matrix products on devices that could use less: "highest" is true float32,
+        "default" what the device prefers (TF32 or bfloat16 passes on GPUs and TPUs).
+    layers
+        Repeated layers in one compiled loop ("scan") or written out ("unroll"); PyTorch always writes them out.
+    remat
+        What the backward pass recomputes: nothing, all but matrix products ("dots"), or whole layers ("full").
+    attention
+        The kernel: "auto" picks the device's best, "dense" is plain matrix products, "fused" the framework's
+        fused kernel, "flex" PyTorch's FlexAttention.
+    compile
+        Whether PyTorch compiles each layer (JAX always compiles).
+    device
+        "auto" is the framework's first accelerator, or the CPU.
+    mesh
+        The devices' grid.
+    """
+
+    param: Dtype = "float32"
+    compute: Dtype = "float32"
+    output: Dtype = "float32"
+    matmul: Literal["default", "highest"] = "default"
+    layers: Literal["scan", "unroll"] = "unroll"
+    remat: Literal["none", "dots", "full"] = "none"
+    attention: Literal["auto", "dense", "fused", "flex"] = "auto"
+    compile: bool = False
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    mesh: Mesh = Mesh()
+
+    @classmethod
+    def exact(cls, dtype: Dtype = "float64") -> "Policy":
+        """Everything in ``dtype``, matrix products in full precision: what parity is measured with."""
+        return cls(param=dtype, compute=dtype, output=dtype, matmul="highest", attention="dense")

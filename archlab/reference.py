@@ -1,0 +1,131 @@
+"""The ground truth: any spec, run as its definitions read, in NumPy float64. No framework is needed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import numpy as xp
+
+from archlab import inputs as model_inputs
+from archlab import weights as canonical
+from archlab.context import Context
+from archlab.model import Model
+from archlab.ops import loop
+from archlab.spec import Layer, Part, Spec, State, join, state_schema
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+class Module:
+    """A part of a spec with its arrays: parameters and children under their names, callable."""
+
+    def __init__(self, part: Part, weights: Mapping[str, np.ndarray], path: str = ""):
+        self.spec, self.path = part.spec, path
+        for name in part.spec.params(part.width):
+            setattr(self, name, weights[join(path, name)])
+        for name, child in part.spec.parts(part.width).items():
+            setattr(self, name, _child(child, weights, join(path, name)))
+
+    def __call__(self, x: Any, ctx: Any, *args: Any) -> Any:
+        out = self.spec.forward(self, x, ctx, *args)
+        _context(x, ctx, args).record(self.path, out)
+        return out
+
+
+def _context(*values: Any) -> Context:
+    return next(v for v in values if isinstance(v, Context))
+
+
+def _child(child: Any, weights: Mapping[str, np.ndarray], path: str) -> Any:
+    if child is None:
+        return None
+    if isinstance(child, list):
+        return [Module(c, weights, f"{path}.{i}") for i, c in enumerate(child)]
+    if isinstance(child, dict):
+        return {key: Module(c, weights, f"{path}.{key}") for key, c in child.items()}
+    return Module(child, weights, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """output: the logits or y. intermediates: every part's output by path. state, losses: as they ended."""
+
+    output: np.ndarray
+    intermediates: dict[str, np.ndarray]
+    state: Any
+    losses: dict[str, Any]
+
+
+def run(
+    spec: Spec,
+    weights: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Any],
+    *,
+    width: int | None = None,
+    state: Any = None,
+    dtype: type = np.float64,
+) -> Result:
+    """Run ``spec`` on ``inputs`` and keep every named intermediate.
+
+    A model takes ``{"tokens": (B, T), …}`` (see :func:`archlab.inputs.prepare`); any other part takes
+    ``{"x": (B, T, D), …}`` and needs no ``width``: it is D. ``state`` continues an earlier run (see
+    :func:`initial_state`).
+    """
+    x, where, part = _arguments(spec, inputs, width, state, dtype)
+    canonical.check(part, weights)
+    module = Module(part, {path: np.asarray(w, dtype=dtype) for path, w in weights.items()})
+    records: dict[str, np.ndarray] = {}
+    losses: dict[str, Any] = {}
+    ctx = Context(
+        xp=xp, scan=_loop, erf=_erf, constant=np.asarray, dtype=np.dtype(dtype), records=records, losses=losses,
+        shared=getattr(module, "shared", {}), **where,
+    )  # fmt: skip
+    out = module(x, ctx, state) if takes_state(spec) else (module(x, ctx), state)
+    return Result(output=out[0], intermediates=records, state=out[1], losses=losses)
+
+
+def _loop(step: Any, carry: Any, inputs: tuple) -> Any:
+    return loop(xp, step, carry, inputs)
+
+
+def _arguments(spec: Spec, inputs: Mapping[str, Any], width: int | None, state: Any, dtype: type) -> Any:
+    if isinstance(spec, Model):
+        ready = model_inputs.prepare(spec, inputs)
+        x: Any = {"tokens": ready["tokens"]}
+        part, shape = spec.root(), ready["tokens"].shape  # type: ignore[union-attr]
+    else:
+        x = np.asarray(inputs["x"], dtype=dtype)
+        ready, shape = {k: inputs.get(k) for k in ("positions", "segments", "prefix")}, x.shape[:2]
+        part = spec.at(width or x.shape[-1])
+    where = {k: None if ready[k] is None else np.asarray(ready[k]) for k in ("positions", "segments", "prefix")}
+    if where["positions"] is None:
+        start = 0 if state is None else tokens_seen(state)
+        where["positions"] = np.broadcast_to(np.arange(start, start + shape[1]), shape)
+    return x, where, part
+
+
+def takes_state(spec: Spec) -> bool:
+    """Whether the definition has a state among its arguments: layers and models do, maps do not."""
+    return isinstance(spec.represents(), (Layer, Model))
+
+
+def initial_state(part: Part, batch: int, length: int, dtype: type = np.float64) -> Any:
+    """The decoding state before the first token, for ``length`` tokens at most."""
+
+    def make(node: Any) -> Any:
+        if isinstance(node, State):
+            return np.full(node.shape, node.fill, dtype=dtype if node.dtype == "float" else np.int64)
+        return [make(n) for n in node] if isinstance(node, list) else {k: make(n) for k, n in node.items()}
+
+    return make(state_schema(part, batch, length))
+
+
+def tokens_seen(state: Any) -> int:
+    """How many tokens a state has taken in: the first ``index`` in it."""
+    if isinstance(state, dict):
+        if "index" in state:
+            return int(state["index"])
+        return max((tokens_seen(s) for s in state.values()), default=0)
+    return max((tokens_seen(s) for s in state), default=0) if isinstance(state, list) else 0

@@ -1,0 +1,81 @@
+"""Canonical weights: a flat mapping from parameter path to NumPy array, the same for every backend."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from archlab.errors import InputError, nearest
+from archlab.spec import Param, Part, schema
+
+Weights = dict[str, np.ndarray]
+
+DTYPES = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
+
+
+def initial(part: Part, seed: int, dtype: str = "float32") -> Weights:
+    """First values of all parameters: a pure function of the seed and each parameter's path."""
+    table = schema(part)
+    return {path: p.init.draw(seed, path, p.shape, p.fan_in).astype(DTYPES[dtype]) for path, p in table.items()}
+
+
+def check(part: Part, weights: Mapping[str, Any], where: str = "weights") -> None:
+    """Raise :class:`InputError` unless ``weights`` holds exactly the parameters of ``part``."""
+    table = schema(part)
+    for path in table:
+        if path not in weights:
+            raise InputError(f"{where}: the parameter {path!r} is missing; is this another architecture's file?")
+    for path, value in weights.items():
+        if path not in table:
+            raise InputError(f"{where}: {path!r} is no parameter of this architecture; {nearest(path, table)}")
+        if tuple(value.shape) != table[path].shape:
+            wanted = _shape_words(table[path])
+            raise InputError(f"{where}: {path!r} has the shape {tuple(value.shape)}, this architecture needs {wanted}")
+
+
+def _shape_words(param: Param) -> str:
+    return f"{param.shape} ({param.axes})"
+
+
+def save(path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a safetensors file atomically; ``metadata`` values are stored as JSON."""
+    from safetensors.numpy import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    text = {key: json.dumps(value) for key, value in (metadata or {}).items()}
+    save_file({k: np.ascontiguousarray(v) for k, v in weights.items()}, str(partial), metadata=text)
+    os.replace(partial, path)
+
+
+def load(path: str | Path) -> tuple[Weights, dict[str, Any]]:
+    """Read a safetensors file: the arrays bit for bit, and the metadata :func:`save` was given."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no such weights file: {path}")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            metadata = {k: _json(v) for k, v in (file.metadata() or {}).items()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a whole safetensors file ({error}); it may be cut off or foreign") from None
+    return arrays, metadata
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

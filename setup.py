@@ -1,0 +1,45 @@
+"""Packaging. Exact pins are in constraints.txt; ranges here."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="archlab",
+    version="0.1.0",
+    description="Describe a language-model architecture once, run it in JAX and in PyTorch, and prove they agree.",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["archlab*"]),
+    install_requires=[
+        "numpy>=2.1",
+        "ml-dtypes>=0.5",
+        "array-api-compat>=1.11",
+        "einops>=0.8",
+        "pyyaml>=6",
+        "ml-collections>=1.0",
+        "safetensors>=0.5",
+        "tokenizers>=0.20",
+        "grain>=0.2.10",
+        "typer>=0.15",
+        "rich>=13.9",
+        "matplotlib>=3.9",
+    ],
+    extras_require={
+        "jax": ["jax>=0.10", "flax>=0.12.6", "optax>=0.2.6"],
+        "torch": ["torch>=2.11"],
+        "dev": [
+            "build",
+            "jaxtyping>=0.3",
+            "beartype>=0.20",
+            "mypy>=1.15",
+            "pre-commit>=4",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["archlab = archlab.cli:main"],
+        "archlab.backends": ["jax = archlab_jax:backend", "torch = archlab_torch:backend"],
+    },
+)
