@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from archlab import weights as canonical
 from archlab.errors import InputError, nearest
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
@@ -170,3 +171,24 @@ def find_backend(name: str) -> Backend:
                     f"the backend {name!r} cannot be imported: {error}; pip install 'archlab[{name}]'"
                 ) from None
     raise InputError(f"no backend {name!r}; {nearest(name, backend_names())}")
+
+
+def width_of(spec: Spec, width: int | None) -> int:
+    """A model's own width, or the one given."""
+    if isinstance(spec, Model):
+        return spec.width
+    if width is None:
+        raise InputError(f"a {type(spec).__name__} is no model: say at which width it is to be built")
+    return width
+
+
+def starting_weights(
+    spec: Spec, width: int, seed: int | None, weights: Mapping[str, np.ndarray] | None
+) -> Mapping[str, np.ndarray]:
+    """The weights given, checked, or those of the seed."""
+    if (seed is None) == (weights is None):
+        raise InputError("build needs either a seed or weights")
+    if weights is None:
+        return canonical.initial(spec.at(width), seed or 0)
+    canonical.check(spec.at(width), weights)
+    return weights

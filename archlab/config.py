@@ -168,11 +168,12 @@ def _import_module(source: str) -> types.ModuleType:
 
 
 def load_file(path: Path) -> types.ModuleType:
-    """Import a Python file by path, once per file. The file is code and is executed."""
+    """Import a Python file by path, once for each content it has. The file is code and is executed."""
     path = path.expanduser().resolve()
     if not path.is_file():
         raise InputError(f"no such file: {path}")
-    name = f"archlab_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    identity = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()  # an edited file is another module
+    name = f"archlab_user_{path.stem}_{identity[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -333,7 +334,7 @@ def _is_config(hint: Any) -> bool:
 
 def _yaml_hint(hint: Any, value: Any) -> str:
     if hint in (int, float) and isinstance(value, str):
-        return "; YAML reads numbers such as 1e-3 as text: write 1.0e-3"
+        return "; write a number without quotes (and 1e-3 as 1.0e-3 for readers of YAML 1.1)"
     return ""
 
 

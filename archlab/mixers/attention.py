@@ -132,7 +132,7 @@ class Attention(Mixer):
             scores = self.softcap * xp.tanh(scores / self.softcap)
         mask = visible(ctx, self.visibility, self.window, keys["positions"], keys["segments"])
         weights = xp.astype(masked_softmax(xp, scores, mask[:, None, :, :]), dtype)
-        if self.dropout:
+        if self.dropout and ctx.random is not None:
             weights = m.dropout(weights, ctx)
         return einsum(weights, v, "B H T S, B S H K -> B T H K")
 

@@ -1,0 +1,106 @@
+"""``archlab train``: train a config, or continue a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli import CheckFailed
+from archlab.errors import InputError
+
+if TYPE_CHECKING:
+    from archlab.training.loop import TrainResult
+
+EXAMPLES = (
+    "archlab train configs/tiny_gpt.py --backend torch",
+    "archlab train configs/tiny_gpt.py train.steps=100 data.batch=16 --backend jax --out runs/first",
+    "archlab train --resume runs/first train.steps=200 --backend torch",
+)
+
+
+def command(
+    config: Annotated[str | None, typer.Argument(help="A run config (.py, .yaml, .json).", show_default=False)] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as train.steps=100.")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="jax or torch; with --resume it may be another than before.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory, new or empty.", show_default="runs/<time>-<name>-<backend>")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this run from its last checkpoint.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
+) -> None:
+    """Train a model on text; metrics, checkpoints and a plot go to a run directory."""
+    changes = list(overrides or [])
+    if config is not None and "=" in config:  # archlab train --resume RUN key=value
+        config, changes = None, [config, *changes]
+    from archlab.training.meter import NonFiniteLossError
+
+    try:
+        if resume is None:
+            result = _train(config, changes, backend, out)
+        else:
+            result = _resume(resume, config, changes, backend, out)
+    except NonFiniteLossError as error:
+        raise CheckFailed(str(error)) from None
+    typer.echo(_json(result) if as_json else _summary(result))
+
+
+def _train(config: str | None, changes: list[str], backend: str | None, out: Path | None) -> "TrainResult":
+    from archlab.config_files import load_run
+    from archlab.training import loop
+    from archlab.training.progress import progress
+
+    if config is None:
+        raise InputError("no config is given; say which to train, or continue a run with --resume RUN")
+    run_config = load_run(config, changes)
+    name = Path(config).resolve().stem
+    return loop.train(run_config, choose_backend(backend), out=out, name=name, hooks=[progress()])
+
+
+def _resume(path: Path, config: str | None, changes: list[str], backend: str | None, out: Path | None) -> "TrainResult":
+    from archlab.backends import find_backend
+    from archlab.config_files import load_run
+    from archlab.training import loop
+    from archlab.training.progress import progress
+    from archlab.training.runs import open_run
+
+    if out is not None:
+        raise InputError("--out and --resume exclude each other: a resumed run stays in its directory")
+    run = open_run(path)
+    run_config = load_run(config or path, changes)
+    chosen = find_backend(backend or run.backend_name())
+    return loop.resume(run, run_config, chosen, hooks=[progress()])
+
+
+def choose_backend(name: str | None):  # noqa: ANN201 - Backend, which is costly to import
+    """The backend called ``name``; without a name, the only one that is installed."""
+    from archlab.backends import backend_names, find_backend
+
+    if name is None:
+        names = backend_names()
+        if len(names) != 1:
+            raise InputError(f"say which backend to train with: --backend {' or --backend '.join(names)}")
+        name = names[0]
+    return find_backend(name)
+
+
+def _json(result: "TrainResult") -> str:
+    import json
+    from dataclasses import asdict
+
+    return json.dumps(asdict(result), default=str)
+
+
+def _summary(result: "TrainResult") -> str:
+    return (
+        f"{result.backend}: {result.steps} steps, training loss {result.train_loss:.4f}, "
+        f"held-out loss {result.val_loss:.4f}, {result.tokens_per_second:,.0f} tokens/s\n"
+        f"plot       {result.run_dir / 'loss.png'}\n"
+        f"try it     archlab generate {result.run_dir} --prompt 'import '\n"
+        f"go on      archlab train --resume {result.run_dir} train.steps={2 * result.steps}"
+    )

@@ -1,0 +1,203 @@
+"""Config files: Python, YAML, JSON and run directories, read into checked configs and written back.
+
+A file that holds ``model`` is a run config; one whose top level has a ``type`` is a model alone.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archlab import yaml_text
+from archlab.config import Config, load_file
+from archlab.errors import InputError
+from archlab.model import Model
+from archlab.overrides import override
+from archlab.run_config import RunConfig
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+RUN_CONFIG = "config.json"
+"""The resolved config's name in a run directory."""
+
+_USER_TYPE = re.compile(r"(?P<file>\S+\.py):(?P<name>[A-Za-z_]\w*)")
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig | Model:
+    """The config in a ``.py``, ``.yaml``, ``.yml`` or ``.json`` file or in a run directory.
+
+    A Python file is code and is executed; its ``get_config()`` returns a ConfigDict, a dict or a config.
+    Paths of user files (``type: my_mixer.py:MyMixer``) are looked up beside the config file, then in the
+    working directory. ``overrides`` are ``key=value`` texts, see :func:`archlab.overrides.override`.
+    """
+    file = _locate(Path(path).expanduser())
+    data = _with_user_files(_READERS[file.suffix](file), file.parent)
+    try:
+        config = from_data(data)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return override(config, overrides)
+
+
+def load_run(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Like :func:`load`, for files that must hold a whole run config."""
+    config = load(path, overrides)
+    if isinstance(config, RunConfig):
+        return config
+    raise InputError(f"{path} describes a model alone; a run config with model, data and train is needed here")
+
+
+def load_model(path: str | Path, overrides: Sequence[str] = ()) -> Model:
+    """The model in any config file, of a run config too; ``overrides`` start from the file's top level."""
+    config = load(path, overrides)
+    return config.model if isinstance(config, RunConfig) else config
+
+
+def from_data(data: Any) -> RunConfig | Model:
+    """A run config or a model from plain data."""
+    if isinstance(data, dict) and "model" in data:
+        return RunConfig.from_dict(data)
+    if isinstance(data, dict) and "type" in data:
+        return Model.from_dict(data)
+    held = f"its keys are {', '.join(map(str, data)) or 'none'}" if isinstance(data, dict) else "it is no mapping"
+    raise InputError(f"the config holds neither 'model' (a run config) nor 'type' (a model alone); {held}")
+
+
+def save(config: Config, path: str | Path) -> None:
+    """Write a config as YAML or JSON, by the suffix of ``path``; :func:`load` gives back an equal one."""
+    path = Path(path)
+    writers: dict[str, Callable[[Any], str]] = {".json": _json_text, ".yaml": yaml_text.write, ".yml": yaml_text.write}
+    if path.suffix not in writers:
+        raise InputError(f"{path}: configs are written as .yaml, .yml or .json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(writers[path.suffix](config.to_dict()), encoding="utf-8")
+
+
+def to_config_dict(config: Config) -> "ConfigDict":
+    """A config as an ``ml_collections.ConfigDict``, with attribute access inside lists too."""
+    from ml_collections import ConfigDict
+
+    def wrap(value: Any) -> Any:
+        if isinstance(value, dict):
+            return ConfigDict({k: wrap(v) for k, v in value.items()})
+        return [wrap(v) for v in value] if isinstance(value, list) else value
+
+    return wrap(config.to_dict())
+
+
+def from_config_dict(data: "ConfigDict") -> RunConfig | Model:
+    """The run config or model in a ConfigDict; references and placeholders inside are resolved."""
+    return from_data(_plain(data))
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def _read_python(file: Path) -> Any:
+    module = load_file(file)
+    if not callable(getattr(module, "get_config", None)):
+        raise InputError(f"{file} defines no get_config(); a Python config returns the config from it")
+    try:
+        return _plain(module.get_config())
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{file}: get_config() failed with {type(error).__name__}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Dicts, lists and scalars from configs and ConfigDicts, however they are nested."""
+    from ml_collections import ConfigDict
+
+    if isinstance(value, Config):
+        return value.to_dict()
+    if isinstance(value, (dict, ConfigDict)):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _read_yaml(file: Path) -> Any:
+    try:
+        return yaml_text.parse(_text(file))
+    except ValueError as error:
+        raise InputError(f"{file} is not readable YAML: {error}") from None
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(_text(file), object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        place = f"at line {error.lineno}, column {error.colno}"
+        raise InputError(f"{file} is not readable JSON: {error.msg} {place}") from None
+    except ValueError as error:
+        raise InputError(f"{file} is not readable JSON: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one mapping")
+    return data
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not a text file in UTF-8") from None
+
+
+def _json_text(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".py": _read_python,
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+    ".json": _read_json,
+}
+
+
+# --- finding files --------------------------------------------------------------------------------------
+
+
+def _locate(path: Path) -> Path:
+    """The file that ``path`` means: itself, or the config of a run directory."""
+    if path.is_dir():
+        if (path / RUN_CONFIG).is_file():
+            return path / RUN_CONFIG
+        raise InputError(f"{path} is a folder without {RUN_CONFIG}: neither a run directory nor a config file")
+    if not path.is_file():
+        raise InputError(f"no such config: {path}; {_nearby(path)}")
+    if path.suffix not in _READERS:
+        raise InputError(f"{path}: a config file ends in {', '.join(_READERS)}")
+    return path
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder} either"
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in _READERS or (p / RUN_CONFIG).is_file())
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.4)
+    if close:
+        return f"did you mean {folder / close[0]}?"
+    return f"the configs in {folder} are: {', '.join(names)}" if names else f"there are no configs in {folder}"
+
+
+def _with_user_files(data: Any, folder: Path) -> Any:
+    """``data`` with every type of a user's file that lies in ``folder`` named by its whole path."""
+    if isinstance(data, dict):
+        return {key: _with_user_files(value, folder) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_with_user_files(value, folder) for value in data]
+    match = _USER_TYPE.fullmatch(data) if isinstance(data, str) else None
+    if match and (folder / match["file"]).is_file():
+        return f"{(folder / match['file']).resolve()}:{match['name']}"
+    return data

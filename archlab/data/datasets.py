@@ -1,0 +1,167 @@
+"""Texts by name, file or folder."""
+
+import hashlib
+import http.client
+import os
+import sys
+import sysconfig
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from archlab.errors import InputError, nearest
+
+_STDLIB_CHARACTERS = 2_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A text on the web: where it lies, its sha256, and the file names it goes by (the first when saved)."""
+
+    name: str
+    url: str
+    sha256: str
+    files: tuple[str, ...]
+
+
+TINY_SHAKESPEARE = Download(
+    name="tiny-shakespeare",
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    files=("tiny_shakespeare.txt", "tiny-shakespeare.txt"),
+)
+
+
+def load_text(dataset: str) -> str:
+    """The whole text of a named dataset, of a text file, or of a folder of them.
+
+    A folder's files, at any depth and hidden ones left out, are joined with newlines in the order of
+    their paths. Raises :class:`InputError` for unknown names, for files that are not UTF-8 and empty text.
+    """
+    named = _datasets()
+    path = Path(dataset).expanduser()
+    if dataset in named:
+        text = named[dataset]()
+    elif path.is_file():
+        text = _read(path)
+    elif path.is_dir():
+        text = "\n".join(_read(file) for file in _files(path))
+    else:
+        raise InputError(f"{dataset!r} is no dataset, file or folder; {nearest(dataset, named)}")
+    if not text:
+        raise InputError(f"the dataset {dataset!r} is empty: no text to learn from")
+    return text
+
+
+def dataset_names() -> list[str]:
+    """The named datasets: archlab's own and those of the entry point group ``archlab.datasets``."""
+    return sorted(_datasets())
+
+
+def python_stdlib() -> str:
+    """The source of the running Python's standard library: its top modules by name, 2 million characters at most.
+
+    Packages, modules made for one machine and those that are not UTF-8 are left out.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    texts = []
+    for file in sorted(folder.glob("*.py")):
+        if file.stem in sys.stdlib_module_names:
+            try:
+                texts.append(file.read_text(encoding="utf-8"))
+            except UnicodeDecodeError:
+                continue
+    if not texts:
+        raise InputError(f"this Python has no source of its standard library at {folder}; name a text file instead")
+    return "\n".join(texts)[:_STDLIB_CHARACTERS]
+
+
+def tiny_shakespeare() -> str:
+    """A million characters of Shakespeare's plays, as Karpathy's char-rnn has them."""
+    return fetch(TINY_SHAKESPEARE)
+
+
+def fetch(download: Download) -> str:
+    """The text of ``download``: a copy in a data folder if there is one, else from the web, kept for next time.
+
+    Data folders are ``$ARCHLAB_DATA``, if set, and ``~/.cache/archlab``; the first one keeps.
+    A file called ``input.txt`` is a copy if its sha256 says so.
+    """
+    folders = _data_folders()
+    for folder in folders:
+        for name in download.files:
+            if (folder / name).is_file():
+                return _verified(download, (folder / name).read_bytes(), str(folder / name)).decode()
+        other = folder / "input.txt"
+        if other.is_file() and hashlib.sha256(other.read_bytes()).hexdigest() == download.sha256:
+            return other.read_bytes().decode()
+    target = folders[0] / download.files[0]
+    data = _verified(download, _get(download, target), download.url)
+    _keep(data, target)
+    return data.decode()
+
+
+def _datasets() -> dict[str, Callable[[], str]]:
+    named: dict[str, Callable[[], str]] = {"tiny-shakespeare": tiny_shakespeare, "python-stdlib": python_stdlib}
+    for entry in entry_points(group="archlab.datasets"):
+        if entry.name in named:
+            raise InputError(f"entry point {entry.name!r} ({entry.value}) hides a dataset of that name; rename it")
+        # Loaded when used: a broken dataset must not stand in the way of the others.
+        named[entry.name] = lambda entry=entry: entry.load()()
+    return named
+
+
+def _data_folders() -> list[Path]:
+    own = os.environ.get("ARCHLAB_DATA")
+    return [Path(own).expanduser()] * bool(own) + [Path.home() / ".cache" / "archlab"]
+
+
+def _verified(download: Download, data: bytes, source: str) -> bytes:
+    found = hashlib.sha256(data).hexdigest()
+    if found != download.sha256:
+        raise InputError(
+            f"{source} is not {download.name}: its sha256 is {found}, {download.sha256} is needed;"
+            f" replace it with {download.url}"
+        )
+    return data
+
+
+def _get(download: Download, target: Path) -> bytes:
+    try:
+        with urllib.request.urlopen(download.url, timeout=30) as response:
+            return response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(
+            f"{download.name} is not on this machine and cannot be downloaded ({error});"
+            f" save {download.url} as {target}"
+        ) from None
+
+
+def _keep(data: bytes, target: Path) -> None:
+    """Write in one step, so that a file is whole or absent however many runs start at once."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            file.write(data)
+        Path(file.name).replace(target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error}; set ARCHLAB_DATA to a folder that can") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    shown = [path for path in inside if not any(part.startswith(".") for part in path.parts)]
+    return [folder / path for path in sorted(shown, key=Path.as_posix)]
+
+
+def _read(path: Path) -> str:
+    """The text of a file as it is, line ends included."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: see byte {error.start}; convert or remove it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from None

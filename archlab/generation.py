@@ -1,0 +1,121 @@
+"""Text from a trained model, token by token, on any backend."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archlab.backends import Backend
+from archlab.data.tokenizers import TrainedTokenizer
+from archlab.errors import InputError
+from archlab.model import Model
+from archlab.policy import Policy
+from archlab.sampling import Sampling
+from archlab.weights import Weights
+
+DEFAULT_NEW_TOKENS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """A prompt and what the model wrote after it."""
+
+    prompt: str
+    text: str
+    tokens: list[int]
+
+
+def generate(
+    backend: Backend,
+    model: Model,
+    weights: Weights,
+    tokenizer: TrainedTokenizer,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int | None = None,
+    sampling: Sampling = Sampling(),
+    policy: Policy = Policy(),
+    on_text: Callable[[int, str], None] = lambda index, piece: None,
+) -> list[Generation]:
+    """Continue every prompt by ``max_new_tokens`` tokens, all of them as one batch.
+
+    Without ``max_new_tokens`` it is :data:`DEFAULT_NEW_TOKENS`, or what the model's positions leave after the
+    longest prompt. ``on_text(i, piece)`` is called with each new piece of text of prompt i. Prompts of
+    unequal length are padded on the left; the padding changes nothing.
+    """
+    encoded = [_encode(tokenizer, prompt) for prompt in prompts]
+    longest = max((len(ids) for ids in encoded), default=0)
+    count = new_tokens(model, longest, max_new_tokens)
+    tokens, segments = left_padded(encoded)
+    decoder = backend.decoder(model, weights, batch=len(prompts), length=longest + count, policy=policy)
+    streams = [_TextStream(tokenizer, i, on_text) for i in range(len(prompts))]
+    logits = decoder.prefill(tokens, segments)
+    for step in range(count):
+        # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
+        drawn = sampling.draw(np.asarray(logits)[:, : tokenizer.vocab_size], step)
+        for stream, token in zip(streams, drawn, strict=True):
+            stream.add(int(token))
+        if step + 1 < count:
+            logits = decoder.step(drawn.astype(np.int32))
+    return [Generation(prompt=p, text=s.finish(), tokens=s.ids) for p, s in zip(prompts, streams, strict=True)]
+
+
+def _encode(tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray:
+    ids = np.asarray(tokenizer.encode(prompt), dtype=np.int32)
+    if len(ids) == 0:
+        raise InputError("the prompt is empty; give at least one character to continue")
+    return ids
+
+
+def new_tokens(model: Model, prompt: int, asked: int | None) -> int:
+    """How many tokens to write after ``prompt`` ones: as asked, or as the model's positions allow."""
+    if prompt == 0:
+        raise InputError("there is no prompt; give at least one")
+    if asked is not None and asked < 1:
+        raise InputError(f"max_new_tokens is {asked}; it must be > 0")
+    limit = model.limit()
+    if limit is None:
+        return asked or DEFAULT_NEW_TOKENS
+    if prompt >= limit:
+        raise InputError(f"the prompt has {prompt} tokens, but the model knows only {limit} positions; shorten it")
+    if asked is not None and prompt + asked > limit:
+        raise InputError(
+            f"a prompt of {prompt} tokens and {asked} new ones exceed the model's {limit} positions; "
+            f"ask for at most {limit - prompt} new tokens"
+        )
+    return asked or min(DEFAULT_NEW_TOKENS, limit - prompt)
+
+
+def left_padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """(B, T) tokens, padded on the left, and segments with 0 for padding; None where nothing is padded."""
+    longest = max(len(ids) for ids in rows)
+    tokens = np.zeros((len(rows), longest), dtype=np.int32)
+    segments = np.zeros_like(tokens)
+    for i, ids in enumerate(rows):
+        tokens[i, longest - len(ids) :] = ids
+        segments[i, longest - len(ids) :] = 1
+    return tokens, segments if (segments == 0).any() else None
+
+
+class _TextStream:
+    """Turns tokens into text as they come; bytes of an unfinished character wait for the rest."""
+
+    def __init__(self, tokenizer: TrainedTokenizer, index: int, on_text: Callable[[int, str], None]) -> None:
+        self.ids: list[int] = []
+        self._tokenizer, self._index, self._on_text = tokenizer, index, on_text
+        self._sent = 0
+
+    def add(self, token: int) -> None:
+        self.ids.append(token)
+        self._send(self._tokenizer.decode(self.ids).rstrip("\ufffd"))
+
+    def finish(self) -> str:
+        """The whole text; what still waited is sent as it is."""
+        text = self._tokenizer.decode(self.ids)
+        self._send(text)
+        return text
+
+    def _send(self, text: str) -> None:
+        if len(text) > self._sent:
+            self._on_text(self._index, text[self._sent :])
+            self._sent = len(text)

@@ -1,0 +1,63 @@
+"""Which class of a backend implements which spec: one table a backend, keyed by the spec's type."""
+
+import importlib
+import pkgutil
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from archlab.config import load_file
+from archlab.spec import Spec
+
+T = TypeVar("T", bound=type)
+
+
+class Natives:
+    """The native implementations of one backend.
+
+    ``suffix`` names the backend in a user's files: next to ``my_block.py``, which defines a spec, a file
+    ``my_block_<suffix>.py`` may register its native form.
+    """
+
+    def __init__(self, suffix: str) -> None:
+        self.suffix = suffix
+        self._table: dict[type[Spec], Any] = {}
+
+    def register(self, *specs: type[Spec]) -> Callable[[T], T]:
+        """Class decorator: the class implements ``specs`` natively."""
+
+        def add(cls: T) -> T:
+            self._table.update(dict.fromkeys(specs, cls))
+            return cls
+
+        return add
+
+    def find(self, spec: Spec) -> Any | None:
+        """The native class for ``spec``, or None where its definition is to be run.
+
+        A subclass inherits a native form as long as it keeps the definition that form implements.
+        """
+        self._load_sibling(type(spec))
+        for cls in type(spec).__mro__:
+            if cls in self._table:
+                return self._table[cls]
+            if "forward" in cls.__dict__:
+                return None
+        return None
+
+    def _load_sibling(self, cls: type[Spec]) -> None:
+        source = getattr(sys.modules.get(cls.__module__), "__archlab_source__", None)
+        if source is not None:
+            sibling = Path(source).with_name(f"{Path(source).stem}_{self.suffix}.py")
+            if sibling.is_file():
+                load_file(sibling)
+
+    def load(self, package: types.ModuleType) -> None:
+        """Import every module of the backend's ``mixers`` and ``channels``; a new file needs no edit."""
+        for library in ("mixers", "channels"):
+            folder = importlib.import_module(f"{package.__name__}.{library}")
+            for module in pkgutil.iter_modules(folder.__path__):
+                if not module.name.endswith("_test"):
+                    importlib.import_module(f"{folder.__name__}.{module.name}")

@@ -1,0 +1,1 @@
+"""Holding backends to the reference: tolerances, cases, laws and the report of one model."""

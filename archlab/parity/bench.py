@@ -1,0 +1,141 @@
+"""One case on the bench: its weights and inputs, and every result of it computed once."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from archlab import reference
+from archlab.backends import Backend, find_backend
+from archlab.parity.cases import Case, Inputs, cotangent, drawn_weights, moved, seed_of, variants
+from archlab.parity.tolerances import floor, gradient_error, relative
+from archlab.policy import Policy
+from archlab.reference import Result
+from archlab.weights import DTYPES, Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison: how far off, and how far is allowed. ``where`` says at which variant or parameter."""
+
+    spec: str
+    item: str
+    backend: str
+    dtype: str
+    error: float
+    limit: float
+    where: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit  # false for NaN
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as the command line's ``--json`` writes it; an infinite error is written as null."""
+        row = dataclasses.asdict(self)
+        return row | {"error": self.error if np.isfinite(self.error) else None, "pass": self.passed}
+
+
+class Bench:
+    """A case, its float64 weights, and its inputs by variant. Results are remembered."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.spec, self.part = case.example.spec, case.part
+        self.seed = seed_of(case.name)
+        self.weights = drawn_weights(self.part, self.seed)
+        self.variants = variants(case, self.seed)
+        self._known: dict[Any, Any] = {}
+
+    def row(self, item: str, backend: str, dtype: str, error: float, limit: float, where: str = "") -> Row:
+        return Row(
+            spec=self.case.name, item=item, backend=backend, dtype=dtype, error=error, limit=limit, where=where
+        )  # fmt: skip
+
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """``compute()``, or what it gave under the same key before."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
+    def backend(self, name: str) -> Backend:
+        return find_backend(name)
+
+    # --- float64 truth and the backends' results -----------------------------------------------------
+
+    def truth(self, variant: str, dtype: str = "float64") -> Result:
+        """The reference in float64 on weights and inputs that ``dtype`` can hold."""
+        return self.once(("truth", variant, dtype), lambda: self.define(*self.held(variant, dtype)))
+
+    def define(self, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> Result:
+        """One run of the reference."""
+        return reference.run(self.spec, weights, inputs)
+
+    def held(self, variant: str, dtype: str) -> tuple[Weights, Inputs]:
+        """Weights and inputs rounded to ``dtype``, in float64: a computation in it starts from no error."""
+        return rounded(self.weights, dtype), rounded(self.variants[variant], dtype)
+
+    def forward(self, backend: str, variant: str, policy: Policy) -> Result:
+        """The backend's run of a variant under a policy whose ``compute`` is the dtype."""
+
+        def run() -> Result:
+            weights, inputs = self.held(variant, policy.compute)
+            return self.backend(backend).run(self.spec, weights, inputs, policy=policy)
+
+        return self.once(("forward", backend, variant, policy), run)
+
+    def gradients(self, backend: str, variant: str, policy: Policy) -> Weights:
+        """The backend's gradients of Σ output · cotangent + auxiliary losses by parameter, and of ``x``."""
+
+        def run() -> Weights:
+            weights, inputs = self.held(variant, policy.compute)
+            return self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
+
+        return self.once(("gradients", backend, variant, policy), run)
+
+    def differentiate(
+        self, backend: str, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray],
+        cotangent: np.ndarray, policy: Policy,
+    ) -> Weights:  # fmt: skip
+        """The backend's gradients by parameter, with that of the input under "x" where there is one."""
+        grads, dx = self.backend(backend).gradients(self.spec, weights, inputs, cotangent, policy=policy)
+        grads = {path: np.asarray(g, dtype=np.float64) for path, g in grads.items()}
+        return grads if dx is None else grads | {"x": np.asarray(dx, dtype=np.float64)}
+
+    def cotangent(self, variant: str) -> np.ndarray:
+        """Standard normal, exact in bfloat16, of the output's shape."""
+        drawn = cotangent(self.truth(variant).output.shape, self.seed)
+        return rounded({"": drawn}, "bfloat16")[""]
+
+    # --- noise floors ------------------------------------------------------------------------------------
+
+    def forward_floor(self, variant: str, dtype: str) -> float:
+        """How far off the output must be expected in ``dtype``, see :func:`archlab.parity.tolerances.floor`."""
+
+        def after(seed: int, size: float) -> float:
+            weights, inputs = self.weights, self.variants[variant]
+            near = self.define(moved(weights, seed, size), moved(inputs, seed, size))
+            return relative(near.output, self.truth(variant).output)
+
+        return self.once(("forward floor", variant, dtype), lambda: floor(after, dtype))
+
+    def gradient_floor(self, backend: str, variant: str, dtype: str) -> float:
+        """The same for gradients, by the backend's own float64 gradients."""
+        policy = Policy.exact("float64")
+
+        def after(seed: int, size: float) -> float:
+            weights, inputs = moved(self.weights, seed, size), moved(self.variants[variant], seed, size)
+            near = self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
+            return gradient_error(near, self.gradients(backend, variant, policy))[0]
+
+        return self.once(("gradient floor", backend, variant, dtype), lambda: floor(after, dtype))
+
+
+def rounded(arrays: Mapping[str, np.ndarray], dtype: str) -> Weights:
+    """Floats rounded to ``dtype`` and back to float64; integers as they are."""
+    return {
+        name: a.astype(DTYPES[dtype]).astype(np.float64) if np.issubdtype(a.dtype, np.floating) else a
+        for name, a in arrays.items()
+    }

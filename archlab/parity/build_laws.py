@@ -1,0 +1,106 @@
+"""Laws about how a spec is built and executed: weights in and out, meshes, scans and rematerialisation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from archlab import weights as canonical
+from archlab.model import Model
+from archlab.parity import tolerances
+from archlab.parity.bench import Bench, Row
+from archlab.parity.cases import restacked
+from archlab.parity.tolerances import gradient_error, relative
+from archlab.policy import Mesh, Policy
+from archlab.spec import Layer, walk
+from archlab.stack import Stack
+from archlab.weights import DTYPES, Weights
+
+EIGHT = Mesh(data=2, fsdp=2, tensor=2)
+
+
+def weights(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """Weights come out of a module bit for bit as they went in: built, loaded, drawn, and from other backends."""
+    home, width = bench.backend(backend), bench.part.width
+    rows = []
+    for dtype in ("float64", "float32", "bfloat16"):
+        for layers in ("unroll", "scan"):
+            policy = Policy.exact(dtype).replace(layers=layers)  # type: ignore[arg-type]
+            given = {path: a.astype(DTYPES[dtype]) for path, a in bench.weights.items()}
+            module = home.build(bench.spec, policy=policy, weights=given, width=width)
+            errors = {"built": unequal(home.dump(module), given)}
+            drawn = home.build(bench.spec, policy=policy, seed=3, width=width)
+            errors["drawn"] = unequal(home.dump(drawn), canonical.initial(bench.part, 3, dtype))
+            home.load(drawn, given)
+            errors["loaded"] = unequal(home.dump(drawn), given)
+            for name in others:
+                errors[f"by way of {name}"] = unequal(_by_way_of(bench, name, backend, given, policy), given)
+            rows += [
+                bench.row("weights", backend, dtype, error, tolerances.EXACT, f"{layers}: {how}")
+                for how, error in errors.items()
+            ]
+    return rows
+
+
+def _by_way_of(bench: Bench, via: str, backend: str, given: Weights, policy: Policy) -> Weights:
+    """Weights that went into ``via``, from there into ``backend``, and out."""
+    first, second = bench.backend(via), bench.backend(backend)
+    there = first.dump(first.build(bench.spec, policy=policy, weights=given, width=bench.part.width))
+    return second.dump(second.build(bench.spec, policy=policy, weights=there, width=bench.part.width))
+
+
+def unequal(got: Weights, given: Weights) -> float:
+    """The number of arrays that differ in name, dtype, shape or any bit."""
+    names = got.keys() ^ given.keys()
+    both = got.keys() & given.keys()
+    return float(len(names) + sum(not _same_bits(np.asarray(got[path]), given[path]) for path in both))
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def sharded(bench: Bench, backend: str, others: Sequence[str], mesh: Mesh = EIGHT) -> list[Row]:
+    """On a mesh of devices: the outputs, gradients and first weights of one device.
+
+    The devices, or the processes of the mesh, are the caller's business.
+    """
+    policy = Policy.exact().replace(mesh=mesh)
+    error = relative(bench.forward(backend, "packed", policy).output, bench.truth("packed").output)
+    rows = [bench.row("sharded", backend, "float64", error, tolerances.FORWARD, "output")]
+    one, many = (bench.gradients(backend, "packed", p) for p in (Policy.exact(), policy))
+    error, where = gradient_error(many, one)
+    rows.append(bench.row("sharded", backend, "float64", error, tolerances.GRADIENT, f"gradient of {where}"))
+    home = bench.backend(backend)
+    dump = home.dump(home.build(bench.spec, policy=policy, seed=3, width=bench.part.width))
+    error = unequal(dump, canonical.initial(bench.part, 3, "float64"))
+    return [*rows, bench.row("sharded", backend, "float64", error, tolerances.EXACT, "weights drawn from a seed")]
+
+
+def compiled(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """Layers scanned or written out, with whatever is recomputed, give the same outputs and gradients."""
+    stacked = repeated(bench)
+    rows = []
+    for layers, remat in (("unroll", "dots"), ("unroll", "full"), ("scan", "none"), ("scan", "dots"), ("scan", "full")):
+        policy = Policy.exact().replace(layers=layers, remat=remat)  # type: ignore[arg-type]
+        error, where = gradient_error(
+            stacked.gradients(backend, "packed", policy), stacked.gradients(backend, "packed", Policy.exact())
+        )
+        where = f"layers={layers} remat={remat}: gradient of {where}"
+        rows.append(bench.row("compiled", backend, "float64", error, tolerances.GRADIENT, where))
+        if remat != "dots":
+            got, truth = stacked.forward(backend, "packed", policy), stacked.truth("packed")
+            error = relative(got.output, truth.output)
+            if got.intermediates.keys() != truth.intermediates.keys():
+                error = np.inf
+            where = f"layers={layers} remat={remat}: output"
+            rows.append(bench.row("compiled", backend, "float64", error, tolerances.FORWARD, where))
+    return rows
+
+
+def repeated(bench: Bench) -> Bench:
+    """The bench itself where it repeats layers; else a layer's bench with the layer three times in a stack."""
+    spec = bench.spec
+    if any(isinstance(part.spec, Stack) for _, part in walk(bench.part)) or not isinstance(spec, Layer):
+        return bench
+    assert not isinstance(spec, Model)
+    return bench.once("repeated", lambda: Bench(restacked(bench.case, Stack(pattern=(spec,), repeat=3))))

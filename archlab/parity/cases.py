@@ -1,0 +1,185 @@
+"""What is compared: the examples of every spec, with weights, inputs and variants of the inputs."""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from archlab import random
+from archlab.config import registered
+from archlab.inits import Ones
+from archlab.inputs import document_positions
+from archlab.model import Model
+from archlab.spec import Example, Part, Spec, schema, walk
+from archlab.weights import Weights
+
+FAR = 4096  # positions that bfloat16 and a short test cannot tell from others
+PREFIX = 3
+Inputs = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One example of one spec class. ``spec_name`` is the class's, ``name`` adds the example's number."""
+
+    name: str
+    spec_name: str
+    example: Example
+
+    @property
+    def part(self) -> Part:
+        """The example's spec as the root of its tree."""
+        return root(self.example.spec, self.example.width)
+
+    @property
+    def waived(self) -> dict[str, str]:
+        """Laws that the example does not claim, with the reasons."""
+        return dict(self.example.waive)
+
+
+def root(spec: Spec, width: int) -> Part:
+    """``spec`` as a root: a model at its own width."""
+    return spec.at(spec.width if isinstance(spec, Model) else width)
+
+
+def cases_of(cls: type[Spec]) -> list[Case]:
+    """A case for each example of ``cls``; an example that does not contain the class is an error."""
+    name = cls.__name__
+    cases = [Case(name=f"{name}-{i}", spec_name=name, example=e) for i, e in enumerate(cls.examples())]
+    for case in cases:
+        if not any(isinstance(part.spec, cls) for _, part in walk(case.part)):
+            raise AssertionError(f"the example {case.name} contains no {name}, so it proves nothing about it")
+    return cases
+
+
+def registered_cases() -> list[Case]:
+    """The cases of all registered specs."""
+    return [case for cls in registered(Spec).values() for case in cases_of(cls)]  # type: ignore[arg-type]
+
+
+def without_examples() -> list[str]:
+    """Registered specs that list no example: each is a fault."""
+    return [name for name, cls in registered(Spec).items() if not cls.examples()]  # type: ignore[attr-defined]
+
+
+# --- weights and inputs -------------------------------------------------------------------------------
+
+
+def drawn_weights(part: Part, seed: int) -> Weights:
+    """Float64 weights in which no parameter is degenerate, whatever its initialiser.
+
+    Vectors are N(0, 0.3²), around 1 where they start at 1; matrices are N(0, 1/fan_in).
+    """
+    table = {}
+    for path, param in schema(part).items():
+        noise = random.normal(seed, f"parity/{path}", param.size).reshape(param.shape)
+        if len(param.shape) > 1:
+            table[path] = noise / np.sqrt(param.fan_in)
+        else:
+            table[path] = isinstance(param.init, Ones) + 0.3 * noise
+    return table
+
+
+def variants(case: Case, seed: int) -> dict[str, Inputs]:
+    """The case's inputs in three forms.
+
+    plain
+        One document a row, from position 0; nothing is said but the tokens.
+    packed
+        Four rows of several documents with padding before, between and after, one row all padding, positions
+        starting over in each document, and a prefix of three tokens in each.
+    offset
+        Rows that start at position 4096 or later, or as late as a table of positions allows.
+    """
+    example = case.example
+    length = example.length
+    where = packed_rows(length)
+    later = _starts(case, example.batch)[:, None] + np.arange(length)
+    return {
+        "plain": content(case, seed, example.batch),
+        "packed": content(case, seed + 1, len(where)) | _placed(where, document_positions(where)),
+        "offset": content(case, seed + 2, example.batch)
+        | {"positions": later, "prefix": np.broadcast_to(later[:, :1] + PREFIX, later.shape)},
+    }
+
+
+def content(case: Case, seed: int, rows: int) -> Inputs:
+    """``{"tokens": (B, T)}`` for a model, ``{"x": (B, T, D)}`` for another part."""
+    length, spec = case.example.length, case.example.spec
+    if isinstance(spec, Model):
+        uniform = random.uniform(seed, f"parity/{case.name}/tokens", rows * length)
+        return {"tokens": (uniform * spec.vocab).astype(np.int64).reshape(rows, length)}
+    width = case.example.width
+    x = random.normal(seed, f"parity/{case.name}/x", rows * length * width)
+    return {"x": x.reshape(rows, length, width)}
+
+
+def _placed(segments: np.ndarray, positions: np.ndarray) -> Inputs:
+    prefix = np.where(segments > 0, PREFIX, 0)
+    return {"segments": segments, "positions": positions, "prefix": prefix}
+
+
+def packed_rows(length: int) -> np.ndarray:
+    """(4, T) segments: padding at the end; padding first and between; only padding; no padding."""
+    third, half, sixth = length // 3, length // 2, length // 6
+    rows = np.zeros((4, length), dtype=np.int64)
+    rows[0, :third], rows[0, third : length - sixth] = 5, 2
+    rows[1, sixth:half], rows[1, half + 1 :] = 1, 7
+    rows[3, :1], rows[3, 1:half], rows[3, half:] = 4, 1, 3
+    return rows
+
+
+def _starts(case: Case, rows: int) -> np.ndarray:
+    spec = case.example.spec
+    limit = spec.limit() if isinstance(spec, Model) else None
+    starts = FAR + 37 * np.arange(rows)
+    return starts if limit is None else np.minimum(starts, limit - case.example.length)
+
+
+def changed(inputs: Mapping[str, np.ndarray], where: np.ndarray, vocab: int | None) -> Inputs:
+    """``inputs`` with other content where ``where`` (B, T) is true."""
+    if "x" in inputs:
+        return dict(inputs) | {"x": np.where(where[..., None], 1.5 - 2.0 * inputs["x"], inputs["x"])}
+    assert vocab is not None
+    return dict(inputs) | {"tokens": np.where(where, (inputs["tokens"] + 1) % vocab, inputs["tokens"])}
+
+
+def sliced(inputs: Mapping[str, np.ndarray], rows: slice, time: slice) -> Inputs:
+    """A part of the batch and of the sequence."""
+    return {name: array[rows, time] for name, array in inputs.items()}
+
+
+def cotangent(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """What the gradient laws multiply an output with, standard normal."""
+    return random.normal(seed, "parity/cotangent", int(np.prod(shape))).reshape(shape)
+
+
+def moved(arrays: Mapping[str, np.ndarray], seed: int, size: float) -> Weights:
+    """Every float in ``arrays`` moved by a relative amount uniform in ±``size``."""
+    table = {}
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating):
+            step = 2.0 * random.uniform(seed, f"parity/moved/{name}", array.size).reshape(array.shape) - 1.0
+            table[name] = array * (1.0 + size * step)
+        else:
+            table[name] = array
+    return table
+
+
+def seed_of(name: str) -> int:
+    """A seed for a case: the same on every machine."""
+    return zlib.crc32(name.encode())
+
+
+def restacked(case: Case, spec: Spec) -> Case:
+    """The case with another spec around or in place of its own."""
+    return dataclasses.replace(case, example=dataclasses.replace(case.example, spec=spec))
+
+
+def vocabulary(case: Case) -> int | None:
+    """The size of a model's vocabulary; None for other parts."""
+    spec: Any = case.example.spec
+    return spec.vocab if isinstance(spec, Model) else None

@@ -1,0 +1,114 @@
+"""The laws of the battery. Each is a function (bench, backend name, others) → rows.
+
+``others`` are the backends that come before this one: a pair is compared once. All policies are
+:meth:`archlab.policy.Policy.exact` unless a law is about another one. :data:`LAWS` names them; an
+example waives a law by that name.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from archlab.parity import tolerances
+from archlab.parity.bench import Bench, Row
+from archlab.parity.build_laws import compiled, sharded, weights
+from archlab.parity.cases import moved
+from archlab.parity.sequence_laws import causal, decode, padding
+from archlab.parity.tolerances import gradient_error, relative
+from archlab.policy import Policy
+
+Law = Callable[[Bench, str, Sequence[str]], list[Row]]
+
+
+def forward(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """In float64 the output and every named intermediate are the reference's, for every variant of the input."""
+    rows = []
+    for variant in bench.variants:
+        got, truth = bench.forward(backend, variant, Policy.exact()), bench.truth(variant)
+        error, where = _worst(
+            {**truth.intermediates, **truth.losses, "output": truth.output},
+            {**got.intermediates, **got.losses, "output": got.output},
+        )
+        rows.append(bench.row("forward", backend, "float64", error, tolerances.FORWARD, f"{variant}: {where}"))
+    return rows
+
+
+def _worst(truth: dict, got: dict) -> tuple[float, str]:
+    if truth.keys() != got.keys():
+        return np.inf, f"only on one side: {sorted(truth.keys() ^ got.keys())}"
+    errors = {path: relative(got[path], value) for path, value in truth.items()}
+    worst = max(errors, key=lambda path: errors[path])
+    return errors[worst], worst
+
+
+def gradients(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """In float64 the gradients are the slope of the reference, and every other backend's."""
+    rows = []
+    for variant in bench.variants:
+        grads = bench.gradients(backend, variant, Policy.exact())
+        error = slope_error(bench, variant, grads)
+        rows.append(bench.row("gradients", backend, "float64", error, tolerances.DIFFERENCE, f"{variant}: slope"))
+        for other in others:
+            error, where = gradient_error(grads, bench.gradients(other, variant, Policy.exact()))
+            where = f"{variant}: {where}, against {other}"
+            rows.append(bench.row("gradients", backend, "float64", error, tolerances.GRADIENT, where))
+    return rows
+
+
+def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> float:
+    """|∇f · d − the slope of the reference along d| / ‖∇f‖ for a random d: ∇f · d is N(0, ‖∇f‖²)."""
+    inputs, size = bench.variants[variant], tolerances.DIFFERENCE_STEP
+    start = dict(bench.weights) | ({"x": inputs["x"]} if "x" in grads else {})
+    direction = {
+        p: a - 1.0 for p, a in moved({p: np.ones(g.shape) for p, g in grads.items()}, bench.seed, 3**0.5).items()
+    }
+
+    def value(steps: int) -> float:
+        at = {p: a + steps * size * direction[p] for p, a in start.items()}
+        result = bench.define(
+            {p: at[p] for p in bench.weights}, dict(inputs) | {k: v for k, v in at.items() if k == "x"}
+        )
+        return float(np.sum(result.output * bench.cotangent(variant)) + sum(result.losses.values()))
+
+    measured = bench.once(
+        ("slope", variant), lambda: (8.0 * (value(1) - value(-1)) - (value(2) - value(-2))) / (12.0 * size)
+    )
+    claimed = sum(float(np.sum(g * direction[p])) for p, g in grads.items())
+    norm = float(np.sqrt(sum(np.sum(g * g) for g in grads.values())))
+    return abs(claimed - measured) / norm if norm > 0 else abs(measured)
+
+
+def precision(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """In float32 and bfloat16 outputs and gradients are as near the truth as the dtype lets them be."""
+    rows = []
+    for dtype in ("float32", "bfloat16"):
+        policy = Policy.exact(dtype)
+        for variant in bench.variants:
+            error = relative(bench.forward(backend, variant, policy).output, bench.truth(variant, dtype).output)
+            limit = tolerances.FORWARD_FLOORS * bench.forward_floor(variant, dtype)
+            rows.append(bench.row("precision", backend, dtype, error, limit, f"{variant}: output"))
+        error, where = gradient_error(
+            bench.gradients(backend, "packed", policy), true_gradients(bench, backend, "packed", dtype)
+        )
+        limit = tolerances.GRADIENT_FLOORS * bench.gradient_floor(backend, "packed", dtype)
+        rows.append(bench.row("precision", backend, dtype, error, limit, f"packed: gradient of {where}"))
+    return rows
+
+
+def true_gradients(bench: Bench, backend: str, variant: str, dtype: str) -> dict[str, np.ndarray]:
+    """Float64 gradients at weights and inputs that ``dtype`` can hold."""
+    weights, inputs = bench.held(variant, dtype)
+    return bench.differentiate(backend, weights, inputs, bench.cotangent(variant), Policy.exact())
+
+
+LAWS: dict[str, Law] = {
+    "forward": forward,
+    "gradients": gradients,
+    "precision": precision,
+    "causal": causal,
+    "decode": decode,
+    "padding": padding,
+    "weights": weights,
+    "sharded": sharded,
+    "compiled": compiled,
+}

@@ -1,0 +1,143 @@
+"""Laws about what a token may depend on: causality, decoding, padding and packing."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from archlab import reference
+from archlab.inputs import document_positions
+from archlab.parity import tolerances
+from archlab.parity.bench import Bench, Row
+from archlab.parity.cases import changed, sliced, vocabulary
+from archlab.parity.tolerances import difference, relative
+from archlab.policy import Policy
+
+EXACT = Policy.exact()
+
+
+def causal(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """Other content from the middle on leaves every earlier output bit-equal."""
+    rows = []
+    for variant, inputs in bench.variants.items():
+        batch, length = _shape(inputs)
+        middle = length // 2 + 1
+        later = np.broadcast_to(np.arange(length) >= middle, (batch, length))
+        before = bench.forward(backend, variant, EXACT).output
+        after = _run(bench, backend, changed(inputs, later, vocabulary(bench.case)))
+        error = difference(after[:, :middle], before[:, :middle])
+        rows.append(bench.row("causal", backend, "float64", error, tolerances.EXACT, variant))
+    return rows
+
+
+def decode(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """Two equal pieces and then single tokens, with the state carried on, give what one pass gives."""
+    return [
+        bench.row(
+            "decode", name, "float64", relative(_decoded(bench, name, variant), bench.truth(variant).output),
+            tolerances.FORWARD, variant,
+        )
+        for variant in ("plain", "packed")
+        for name in _with_reference(bench, backend, others)
+    ]  # fmt: skip
+
+
+def _with_reference(bench: Bench, backend: str, others: Sequence[str]) -> list[str]:
+    """The backend, and the reference once: with the backend that has no others before it."""
+    return [backend] if others else ["reference", backend]
+
+
+def _decoded(bench: Bench, backend: str, variant: str) -> np.ndarray:
+    inputs = bench.variants[variant]
+    batch, length = _shape(inputs)
+    half = (length - 2) // 2
+    ends = [half, 2 * half, *range(2 * half + 1, length + 1)]
+    state = _initial_state(bench, backend, batch, length)
+    pieces, start = [], 0
+    for end in ends:
+        piece = sliced(inputs, slice(None), slice(start, end))
+        output, state = _continue(bench, backend, piece, state)
+        pieces.append(output)
+        start = end
+    return np.concatenate(pieces, axis=1)
+
+
+def _initial_state(bench: Bench, backend: str, batch: int, length: int) -> Any:
+    if backend == "reference":
+        return reference.initial_state(bench.part, batch, length)
+    return bench.backend(backend).initial_state(
+        bench.spec, policy=EXACT, width=bench.part.width, batch=batch, length=length
+    )
+
+
+def _continue(bench: Bench, backend: str, inputs: Mapping[str, np.ndarray], state: Any) -> tuple[np.ndarray, Any]:
+    if backend == "reference":
+        result = reference.run(bench.spec, bench.weights, inputs, state=state)
+    else:
+        result = bench.backend(backend).run(bench.spec, bench.weights, inputs, policy=EXACT, state=state, capture=False)
+    return result.output, result.state
+
+
+def padding(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """What stands in padding or in another document changes nothing, forward and backward, to the bit."""
+    inputs = bench.variants["packed"]
+    segments = inputs["segments"]
+    pad = segments == 0
+    document = np.zeros_like(pad)
+    document[0], document[3] = segments[0] == segments[0].max(), segments[3] == segments[3].max()
+    rows = [] if others else _alone(bench)
+    for what, where, judged in (("padding", pad, ~pad), ("another document", document, ~pad & ~document)):
+        errors = _influence(bench, backend, where, judged)
+        rows += [
+            bench.row("padding", backend, "float64", error, tolerances.EXACT, f"{what}: {of}")
+            for of, error in errors.items()
+        ]
+    return rows
+
+
+def _influence(bench: Bench, backend: str, where: np.ndarray, judged: np.ndarray) -> dict[str, float]:
+    """How far the content at ``where`` reaches the outputs at ``judged``, and the gradients of these."""
+    inputs = bench.variants["packed"]
+    other = changed(inputs, where, vocabulary(bench.case))
+    before, after = bench.forward(backend, "packed", EXACT).output, _run(bench, backend, other)
+    seen = bench.cotangent("packed") * judged.reshape(judged.shape + (1,) * (before.ndim - 2))
+    grads, again = (bench.differentiate(backend, bench.weights, i, seen, EXACT) for i in (inputs, other))
+    errors = {"output": difference(after[judged], before[judged])}
+    if "x" in grads:
+        errors["gradient of x there"] = difference(grads["x"][where], np.zeros_like(grads["x"][where]))
+        grads["x"], again["x"] = grads["x"][judged], again["x"][judged]
+    errors["gradients"] = max(difference(again[path], g) for path, g in grads.items()) if grads else 0.0
+    errors["finite"] = 0.0 if np.isfinite(before).all() and np.isfinite(after).all() else np.inf
+    return errors
+
+
+def _alone(bench: Bench) -> list[Row]:
+    """By the reference, each packed document is what it is alone from position 0."""
+    inputs, packed = bench.variants["packed"], bench.truth("packed").output
+    segments = inputs["segments"]
+    worst = 0.0
+    for row, start, end in documents(segments):
+        piece = sliced(inputs, slice(row, row + 1), slice(start, end))
+        alone = {k: v for k, v in piece.items() if k in ("x", "tokens", "prefix")}
+        output = bench.define(bench.weights, alone).output
+        worst = max(worst, relative(packed[row : row + 1, start:end], output))
+    return [bench.row("padding", "reference", "float64", worst, tolerances.FORWARD, "each document alone")]
+
+
+def documents(segments: np.ndarray) -> list[tuple[int, int, int]]:
+    """(row, start, end) of every document in (B, T) segments."""
+    first = document_positions(segments) == 0
+    found = []
+    for row in range(len(segments)):
+        starts = [*np.flatnonzero(first[row]), segments.shape[1]]
+        found += [(row, a, b) for a, b in itertools.pairwise(starts) if segments[row, a] > 0]
+    return found
+
+
+def _run(bench: Bench, backend: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    return bench.backend(backend).run(bench.spec, bench.weights, inputs, policy=EXACT).output
+
+
+def _shape(inputs: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    return next(iter(inputs.values())).shape[:2]

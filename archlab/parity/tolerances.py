@@ -1,0 +1,94 @@
+"""How far apart is too far: every tolerance of the parity battery, once, with its reason.
+
+Float64 on a CPU takes rounding away as an excuse: its unit roundoff is 1.1e-16 and the examples sum a few
+thousand terms at most, so two right implementations differ by 1e-15 to 1e-13 (measured), while the mildest
+known difference of definition (an epsilon of 1e-6 for 1e-5, a tanh GELU for an erf one, a phase in float32)
+moves an output by 1e-8 or more. The limits stand between the two.
+
+Low precision has no absolute limit: an ill-conditioned case is off by more in every implementation. Its
+error is held to a small multiple of the case's own noise floor, which is measured, see :func:`floor`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+# Forward pass, float64: max|a − b| / max|b|. Rounding reaches 1e-13, the mildest wrong definition 1e-8.
+FORWARD = 1e-10
+
+# Gradients, float64, see `gradient_error`: one backward pass more of rounding than FORWARD.
+GRADIENT = 1e-9
+
+# The gradient along a random direction against a central difference of the reference with four points and
+# step 1e-4: it is cut off at 1e-16 · f⁗'/30 and rounds at 1e-16 · |f| / 1e-4 ≈ 1e-12 · |f|, and |f| may be 1e3
+# times ‖∇f‖. A wrong gradient term is off by 1e-3 or more.
+DIFFERENCE = 1e-7
+DIFFERENCE_STEP = 1e-4
+
+# Errors in float32 and bfloat16 in noise floors. The floor moves each weight and input once by one unit
+# roundoff; a real computation also rounds what lies between, about ten times on the way through one layer,
+# and roundings add like a random walk: √10 ≈ 3 floors are expected, and more where they fall together.
+FORWARD_FLOORS = 8.0
+GRADIENT_FLOORS = 8.0
+
+# Losses of 20 training steps from equal weights and batches, relative. Each step adds some rounding, and Adam
+# divides by √ν, which enlarges it while ν is small; float32 starts at 6e-8 and stays below 1e-5.
+TRAINING = {"float64": 1e-9, "float32": 1e-5}
+
+# Bit-equal: causality, leakage between documents, padding, weights in and out.
+EXACT = 0.0
+
+# Half the distance from 1 to the next number: the largest relative error of one rounding.
+ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def relative(value: Any, truth: Any) -> float:
+    """max|value − truth| / max|truth|; infinite where the shapes differ or a value is not finite."""
+    value, truth = np.asarray(value, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    return _against(value, truth, _size(truth))
+
+
+def gradient_error(value: Arrays, truth: Arrays) -> tuple[float, str]:
+    """The largest error of any gradient, and whose it is.
+
+    Each is relative to its own largest entry, but at least to 1 % of the largest entry of all gradients: some
+    gradients are zero in exact arithmetic (that of a key bias, for example) and hold only rounding.
+    """
+    if value.keys() != truth.keys():
+        return np.inf, f"only on one side: {sorted(value.keys() ^ truth.keys())}"
+    least = 0.01 * max(_size(g) for g in truth.values())
+    errors = {p: _against(value[p], g, max(_size(g), least)) for p, g in truth.items()}
+    worst = max(errors, key=lambda path: errors[path])
+    return errors[worst], worst
+
+
+def difference(value: Any, truth: Any) -> float:
+    """max|value − truth|, 0 only if both are equal everywhere; infinite where a value is not finite."""
+    return _against(np.asarray(value, np.float64), np.asarray(truth, np.float64), 1.0)
+
+
+def _size(array: Any) -> float:
+    return float(np.max(np.abs(np.asarray(array, dtype=np.float64)), initial=0.0))
+
+
+def _against(value: Any, truth: Any, scale: float) -> float:
+    value, truth = np.asarray(value, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    if value.shape != truth.shape or not np.isfinite(value).all():
+        return np.inf
+    gap = _size(value - truth)
+    return gap / scale if scale > 0 else (0.0 if gap == 0 else np.inf)
+
+
+def floor(error_after: Callable[[int, float], float], dtype: str) -> float:
+    """The noise floor of a case in ``dtype``, at least the dtype's unit roundoff u.
+
+    ``error_after(seed, size)`` computes in float64 with every weight and input moved by a random relative
+    amount of at most ``size``, and says how far the result moved. The largest of four draws at size 1e-6 is
+    scaled to u: what a computation in ``dtype`` cannot avoid, because its inputs are known to u only.
+    """
+    size = 1e-6
+    sensitivity = max(error_after(seed, size) for seed in range(4)) / size
+    return ROUNDOFF[dtype] * max(sensitivity, 1.0)

@@ -1,0 +1,1 @@
+"""Small stand-ins for tests of what belongs to no framework."""

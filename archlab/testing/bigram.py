@@ -1,0 +1,152 @@
+"""A backend in NumPy for tests: it reads any language model as logits = E[token] W and ignores the rest."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from archlab.activations import ReLU
+from archlab.backends import Batch, StepMetrics
+from archlab.block import Block
+from archlab.channels.mlp import MLP
+from archlab.data.config import DataConfig
+from archlab.data.tokenizers import CharTokenizer
+from archlab.inits import Normal
+from archlab.model import Head, LanguageModel, Model
+from archlab.norms import RMSNorm
+from archlab.optim.adamw import AdamW
+from archlab.optim.optimizer import Arrays, Optimizer, OptimizerState, clip
+from archlab.optim.schedules import WarmupCosine
+from archlab.policy import Policy
+from archlab.positions import LearnedPositions
+from archlab.residuals import PreNorm
+from archlab.run_config import RunConfig, TrainConfig
+from archlab.spec import schema
+from archlab.stack import Stack
+from archlab.weights import Weights
+
+E, W = "embedding.table", "head.kernel"
+
+
+def bigram_model(*, vocab: int, width: int = 8, positions: int | None = None) -> LanguageModel:
+    """A language model that has E and W, and one small layer that the backend here ignores."""
+    block = Block(channel=MLP(hidden=4, activation=ReLU(), bias=False), residual=PreNorm(norm=RMSNorm(epsilon=1e-5)))
+    return LanguageModel(
+        vocab=vocab,
+        width=width,
+        embedding_init=Normal(std=0.1),
+        positions=positions and LearnedPositions(length=positions, init=Normal(std=0.02)),
+        stack=Stack(pattern=(block,), repeat=1),
+        norm=None,
+        head=Head(bias=False, init=Normal(std=0.1)),
+    )
+
+
+def bigram_run(dataset: str, *, vocab: int = 96, **train: Any) -> RunConfig:
+    """A run on characters that takes some milliseconds a step; ``train`` changes its :class:`TrainConfig`."""
+    defaults: dict[str, Any] = {
+        "steps": 20,
+        "optimizer": AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1),
+        "schedule": WarmupCosine(peak=0.05, floor=0.005, warmup=2, steps=20),
+        "clip": 1.0,
+        "log_every": 4,
+        "eval_every": 10,
+        "eval_batches": 2,
+        "checkpoint_every": 10,
+    }
+    return RunConfig(
+        model=bigram_model(vocab=vocab),
+        data=DataConfig(dataset=dataset, tokenizer=CharTokenizer(), length=16, batch=4),
+        train=TrainConfig(**(defaults | train)),
+    )
+
+
+class BigramTrainer:
+    """Implements :class:`archlab.backends.Trainer`."""
+
+    def __init__(self, model: Model, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip_to: float | None):
+        self._params: Arrays = {path: np.array(value) for path, value in weights.items()}
+        self._optimizer, self._clip = optimizer, clip_to
+        self._state = optimizer.initial(self._params)
+        self._decayed = {path: optimizer.decays(param) for path, param in schema(model.root()).items()}
+
+    def step(self, batch: Batch, rate: float) -> StepMetrics:
+        losses, grads = self._losses(batch)
+        grads, norm = clip(grads, self._clip or np.inf)
+        self._params, self._state = self._optimizer.update(self._params, grads, self._state, rate, self._decayed)
+        return StepMetrics(loss=losses.mean(), grad_norm=norm)
+
+    def evaluate(self, batch: Batch) -> tuple[float, int]:
+        losses, _ = self._losses(batch)
+        return float(losses.sum()), losses.size
+
+    def _losses(self, batch: Batch) -> tuple[np.ndarray, Arrays]:
+        counted = batch["targets"] >= 0
+        tokens, targets = batch["tokens"][counted], batch["targets"][counted]
+        x = self._params[E][tokens]
+        p = np.exp(x @ self._params[W])
+        p /= p.sum(axis=-1, keepdims=True)
+        rows = np.arange(len(targets))
+        losses = -np.log(p[rows, targets])
+        p[rows, targets] -= 1.0
+        p /= max(len(targets), 1)
+        grads = {path: np.zeros_like(value) for path, value in self._params.items()}
+        grads[W] = x.T @ p
+        np.add.at(grads[E], tokens, p @ self._params[W].T)
+        return losses, grads
+
+    def weights(self) -> Weights:
+        return dict(self._params)
+
+    def optimizer_state(self) -> OptimizerState:
+        return self._state
+
+    def restore(self, weights: Mapping[str, np.ndarray], state: OptimizerState) -> None:
+        self._params, self._state = dict(weights), state
+
+
+class BigramDecoder:
+    """Implements :class:`archlab.backends.Decoder`."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray], batch: int, length: int):
+        self._weights, self._batch, self._left = weights, batch, length
+
+    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
+        self._left -= tokens.shape[1]
+        return self._logits(tokens[:, -1])
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        self._left -= 1
+        return self._logits(tokens)
+
+    def _logits(self, tokens: np.ndarray) -> np.ndarray:
+        assert tokens.shape == (self._batch,), f"{tokens.shape} does not fit a batch of {self._batch}"
+        assert self._left >= 0, "more tokens than the decoder was made for"
+        return self._weights[E][tokens] @ self._weights[W]
+
+
+class BigramBackend:
+    """Implements what training and generation use of :class:`archlab.backends.Backend`."""
+
+    def __init__(self, name: str = "bigram"):
+        self.name = name
+
+    def trainer(
+        self,
+        model: Model,
+        *,
+        weights: Mapping[str, np.ndarray],
+        optimizer: Optimizer,
+        clip: float | None,
+        policy: Policy = Policy(),
+        seed: int = 0,
+    ) -> BigramTrainer:
+        return BigramTrainer(model, weights, optimizer, clip)
+
+    def decoder(
+        self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
+    ) -> BigramDecoder:
+        return BigramDecoder(weights, batch, length)
+
+    def environment(self) -> dict[str, str]:
+        return {"numpy": np.__version__, "device": "cpu"}

@@ -1,0 +1,13 @@
+"""The Flax NNX implementation of archlab's specs."""
+
+import sys
+
+from archlab_jax import activations, layers, norms, positions, stack  # noqa: F401 - registered by importing
+from archlab_jax.backend import JaxBackend
+from archlab_jax.module import Builder, Module, View, natives
+
+natives.load(sys.modules[__name__])
+native = natives.register
+backend = JaxBackend()
+
+__all__ = ["Builder", "JaxBackend", "Module", "View", "backend", "native"]

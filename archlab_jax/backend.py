@@ -1,0 +1,108 @@
+"""The JAX backend: :class:`archlab.backends.Backend` in Flax NNX."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from archlab import weights as canonical
+from archlab.backends import starting_weights, width_of
+from archlab.model import Model
+from archlab.optim.optimizer import Optimizer
+from archlab.policy import Policy
+from archlab.reference import Result, tokens_seen
+from archlab.spec import Spec
+from archlab.weights import DTYPES, Weights
+from archlab_jax import program as programs
+from archlab_jax.decoding import Decoder
+from archlab_jax.module import Module, Split
+from archlab_jax.runtime import place_batch, precision
+from archlab_jax.training import Trainer
+
+
+class JaxBackend:
+    """Flax NNX modules, compiled with XLA."""
+
+    name = "jax"
+
+    def build(
+        self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,
+        weights: Mapping[str, np.ndarray] | None = None, width: int | None = None,
+    ) -> Module:  # fmt: skip
+        """An ``nnx.Module``; under a float64 policy call it inside ``jax.enable_x64(True)``."""
+        width = width_of(spec, width)
+        weights = starting_weights(spec, width, seed, weights)
+        with precision(policy):
+            return programs.build(spec, width, policy, weights)
+
+    def dump(self, module: Module) -> Weights:
+        split = Split(module)
+        return split.unpack(split.leaves)
+
+    def load(self, module: Module, weights: Mapping[str, np.ndarray]) -> None:
+        canonical.check(module.spec.at(module.width), weights)
+        split = Split(module)
+        for variable, old, leaf in zip(
+            _variables(module), split.leaves, split.pack(weights, np.float64), strict=True
+        ):  # fmt: skip
+            variable[...] = jax.numpy.asarray(leaf, dtype=old.dtype)
+
+    def run(
+        self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], *,
+        policy: Policy = Policy(), width: int | None = None, state: Any = None, capture: bool = True,
+    ) -> Result:  # fmt: skip
+        program = self._program(spec, inputs, policy, width)
+        with precision(policy):
+            x, where = place_batch(program.arguments(inputs), policy)
+            start = 0 if state is None else tokens_seen(state)
+            output, state, records, losses = program.forward(
+                program.leaves(weights), x, where, state, start, capture=capture
+            )
+            return Result(
+                output=np.asarray(output), intermediates={k: np.asarray(v) for k, v in records.items()},
+                state=state, losses={k: np.asarray(v) for k, v in losses.items()},
+            )  # fmt: skip
+
+    def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
+        with precision(policy):
+            return programs.program(spec, width_of(spec, width), policy).initial_state(batch, length)
+
+    def gradients(
+        self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], cotangent: np.ndarray, *,
+        policy: Policy = Policy(), width: int | None = None,
+    ) -> tuple[Weights, np.ndarray | None]:  # fmt: skip
+        program = self._program(spec, inputs, policy, width)
+        with precision(policy):
+            x, where = place_batch(program.arguments(inputs), policy)
+            dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
+            grads, dx = program.backward(program.leaves(weights), x, where, np.asarray(cotangent).astype(dtype))
+            return program.split.unpack(grads), None if dx is None else np.asarray(dx)
+
+    def trainer(
+        self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
+        policy: Policy = Policy(), seed: int = 0,
+    ) -> Trainer:  # fmt: skip
+        return Trainer(model, weights, optimizer, clip, policy, seed)
+
+    def decoder(
+        self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
+    ) -> Decoder:
+        return Decoder(model, weights, batch=batch, length=length, policy=policy)
+
+    def environment(self) -> dict[str, str]:
+        packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
+        return packages | {"device": jax.devices()[0].device_kind}
+
+    def _program(self, spec: Spec, inputs: Mapping[str, Any], policy: Policy, width: int | None) -> programs.Program:
+        if width is None and "x" in inputs:
+            width = np.asarray(inputs["x"]).shape[-1]
+        with precision(policy):
+            return programs.program(spec, width_of(spec, width), policy)
+
+
+def _variables(module: Module) -> list[Any]:
+    from flax import nnx
+
+    return jax.tree.leaves(nnx.state(module), is_leaf=lambda v: isinstance(v, nnx.Variable))

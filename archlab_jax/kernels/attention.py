@@ -1,0 +1,72 @@
+"""Scaled dot-product attention behind one signature."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from archlab.ops import masked_softmax, upcast
+
+
+def attend(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    scale: float,
+    mask: Any | None,
+    causal: bool,
+    bias: Any | None,
+    softcap: float | None,
+    drop: Callable[[Any], Any] | None,
+    kernel: str,
+) -> Any:
+    """softmax(cap(q kᵀ · scale + bias)) v.
+
+    q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``mask`` (B, T, S) says which keys are seen; None
+    where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
+    ``drop`` is applied to the weights. Rows that see nothing give 0.
+    """
+    simple = bias is None and softcap is None and drop is None
+    if kernel == "fused" or (kernel == "auto" and simple and _has_cudnn(q)):
+        if not simple:
+            raise NotImplementedError("the fused kernel takes no bias, softcap or dropout: use attention=dense")
+        return _fused(q, k, v, scale, mask, causal)
+    return _dense(q, k, v, scale, mask, causal, bias, softcap, drop)
+
+
+def _has_cudnn(q: Any) -> bool:
+    return jax.default_backend() == "gpu" and q.dtype in (jnp.bfloat16, jnp.float16)
+
+
+def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any | None, causal: bool) -> Any:
+    implementation = "cudnn" if _has_cudnn(q) else "xla"
+    if mask is None:
+        return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=causal, implementation=implementation)
+    seen = jnp.any(mask, axis=-1)  # a row that sees nothing is let see everything, then set to 0
+    opened = (mask | ~seen[..., None])[:, None]
+    out = jax.nn.dot_product_attention(q, k, v, mask=opened, scale=scale, implementation=implementation)
+    return jnp.where(seen[:, :, None, None], out, 0)
+
+
+def _dense(
+    q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: float | None, drop: Any
+) -> Any:
+    batch, length, heads, size = q.shape
+    groups = k.shape[2]
+    q = q.reshape(batch, length, groups, heads // groups, size)
+    precise = upcast(jnp, q).dtype
+    scores = jnp.einsum("BTGRK,BSGK->BGRTS", q, k, preferred_element_type=precise) * scale
+    if bias is not None:
+        scores = scores + bias.reshape(batch, groups, heads // groups, *bias.shape[2:])
+    if softcap is not None:
+        scores = softcap * jnp.tanh(scores / softcap)
+    if causal:
+        scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], dtype=bool)), scores, -jnp.inf)
+    weights = jax.nn.softmax(scores) if mask is None else masked_softmax(jnp, scores, mask[:, None, None])
+    weights = weights.astype(q.dtype)
+    if drop is not None:
+        weights = drop(weights)
+    out = jnp.einsum("BGRTS,BSGK->BTGRK", weights, v)
+    return out.reshape(batch, length, heads, size)

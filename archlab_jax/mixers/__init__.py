@@ -1,0 +1,1 @@
+"""Native forms of what mixes along the sequence."""

@@ -1,0 +1,59 @@
+"""Multi-head attention with the kernel that the policy names."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from archlab.masks import visible
+from archlab.mixers import attention as specs
+from archlab.spec import Part, updated
+from archlab_jax.kernels.attention import attend
+from archlab_jax.module import Builder, Module, View, natives
+
+
+@natives.register(specs.Attention)
+class Attention(Module):
+    """softmax(q kᵀ · scale + bias) v over the visible keys."""
+
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        super().build(part, builder, path)
+        self.kernel = builder.policy.attention
+
+    def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        q, k, v = self.spec.project(View(self), x, ctx)
+        if state is None and ctx.plain and self.spec.window is None and self.spec.visibility != "prefix":
+            y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
+        else:
+            keys, state = self.remember(k, v, ctx, state)
+            mask = visible(ctx, self.spec.visibility, self.spec.window, keys["positions"], keys["segments"])
+            y = self.attend(q, keys["keys"], keys["values"], ctx, mask=mask, positions=keys["positions"])
+        return self.out(y.reshape(*x.shape[:2], -1), ctx), state
+
+    def attend(
+        self, q: Any, k: Any, v: Any, ctx: Any, *, mask: Any, causal: bool = False, positions: Any = None
+    ) -> Any:
+        """(B, T, H, K) by the policy's kernel."""
+        spec, bias, drop = self.spec, None, None
+        if spec.score_bias:
+            positions = ctx.positions if positions is None else positions
+            bias = self.score_bias(spec.heads, ctx, positions, jnp.zeros((), jnp.promote_types(q.dtype, jnp.float32)))
+        if spec.dropout and ctx.random is not None:
+            drop = lambda w: self.dropout(w.reshape(w.shape[0], -1, *w.shape[3:]), ctx).reshape(w.shape)  # noqa: E731
+        return attend(
+            q, k, v, scale=spec.factor(q.shape[-1]), mask=mask, causal=causal, bias=bias,
+            softcap=spec.softcap, drop=drop, kernel=self.kernel,
+        )  # fmt: skip
+
+    def remember(self, k: Any, v: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
+        """The keys to attend to, and the new state."""
+        segments = jnp.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
+        new = {"keys": k, "values": v, "positions": ctx.positions, "segments": segments}
+        if state is None:
+            return new, None
+        slots, count = state["keys"].shape[1], k.shape[1]
+        if self.spec.window is not None and count > 1:  # early queries need keys that later ones push out
+            return specs.extended(jnp, state, new), specs.appended(ctx, state, new)
+        start = state["index"] % slots
+        kept = {n: lax.dynamic_update_slice_in_dim(state[n], new[n].astype(state[n].dtype), start, 1) for n in new}
+        return kept, updated(state, **kept, index=state["index"] + count)

@@ -1,0 +1,125 @@
+"""A spec as a Flax NNX module."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from archlab.natives import Natives
+from archlab.policy import Policy
+from archlab.spec import Param, Part, join
+
+natives = Natives("jax")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Builder:
+    """Makes modules from parts: the policy, and where their parameters come from.
+
+    ``turns`` is what a scanned stack sets: its path, the length of its pattern and the number of turns. A
+    parameter inside is then the stack of that layer's parameter over all turns.
+    """
+
+    policy: Policy
+    weights: Mapping[str, np.ndarray]
+    turns: tuple[str, int, int] | None = None
+
+    def module(self, part: Part, path: str) -> "Module":
+        cls = natives.find(part.spec) or Module
+        return cls(part, self, path)
+
+    def child(self, child: Any, path: str) -> Any:
+        """A module for a child part, a list or dict of them for a list or dict; None for None."""
+        if isinstance(child, list):
+            return nnx.List([self.module(c, f"{path}.{i}") for i, c in enumerate(child)])
+        if isinstance(child, dict):
+            return nnx.Dict({key: self.module(c, f"{path}.{key}") for key, c in child.items()})
+        return nnx.data(None) if child is None else self.module(child, path)
+
+    def param(self, param: Param, path: str) -> nnx.Param:
+        """The variable at ``path``; it remembers its canonical paths and its logical axes."""
+        paths = self.paths(path)
+        arrays = [self.weights[p] for p in paths]
+        stacked = self.turns is not None
+        value = np.stack(arrays) if stacked else arrays[0]
+        axes = f"L {param.axes}".strip() if stacked else param.axes
+        dtype = jnp.dtype(self.policy.param)
+        return nnx.Param(jnp.asarray(value, dtype=dtype), paths=paths, axes=axes, stacked=stacked)
+
+    def paths(self, path: str) -> tuple[str, ...]:
+        """The canonical paths of the parameters that the variable at ``path`` holds."""
+        if self.turns is None:
+            return (path,)
+        root, length, turns = self.turns
+        layers = join(root, "layers.")
+        index, _, rest = path.removeprefix(layers).partition(".")
+        return tuple(f"{layers}{turn * length + int(index)}.{rest}" for turn in range(turns))
+
+
+class Module(nnx.Module):
+    """A part of a spec: parameters and parts under their canonical names; its definition is its call."""
+
+    def __init__(self, part: Part, builder: Builder, path: str) -> None:
+        self.spec, self.width, self.path = part.spec, part.width, path
+        for name, param in part.spec.params(part.width).items():
+            setattr(self, name, builder.param(param, join(path, name)))
+        self.build(part, builder, path)
+
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        """Make the child modules."""
+        for name, child in part.spec.parts(part.width).items():
+            setattr(self, name, builder.child(child, join(path, name)))
+
+    def __call__(self, x: Any, ctx: Any, *args: Any) -> Any:
+        out = self.forward(x, ctx, *args)
+        ctx.record(self.path, out)
+        return out
+
+    def forward(self, x: Any, ctx: Any, *args: Any) -> Any:
+        """The spec's definition; a native module overrides it."""
+        return self.spec.forward(View(self), x, ctx, *args)
+
+
+class View:
+    """A module as definitions read it: a parameter's name gives its array."""
+
+    __slots__ = ("_module",)
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        return value[...] if isinstance(value, nnx.Variable) else value
+
+
+class Split:
+    """A module split once: flat leaves for the hot loop, and the way back to a module inside ``jit``."""
+
+    def __init__(self, module: Module) -> None:
+        self.graph, state = nnx.split(module)
+        self.variables = jax.tree.leaves(state, is_leaf=lambda v: isinstance(v, nnx.Variable))
+        self.leaves, self._tree = jax.tree.flatten(state)
+
+    def module(self, leaves: list[jax.Array]) -> Module:
+        return nnx.merge(self.graph, jax.tree.unflatten(self._tree, leaves))
+
+    def pack(self, weights: Mapping[str, np.ndarray], dtype: Any) -> list[np.ndarray]:
+        """Canonical arrays in the leaves' order and layout."""
+        return [self._join(v, [np.asarray(weights[p]) for p in v.paths]).astype(dtype) for v in self.variables]
+
+    @staticmethod
+    def _join(variable: nnx.Variable, arrays: list[np.ndarray]) -> np.ndarray:
+        return np.stack(arrays) if variable.stacked else arrays[0]
+
+    def unpack(self, leaves: list[Any]) -> dict[str, np.ndarray]:
+        """Arrays in the leaves' order and layout by canonical path."""
+        table = {}
+        for variable, leaf in zip(self.variables, leaves, strict=True):
+            array = np.asarray(leaf)
+            table.update(zip(variable.paths, array if variable.stacked else [array], strict=True))
+        return table

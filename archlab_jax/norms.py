@@ -1,0 +1,40 @@
+"""Normalisation along the last axis."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from archlab import norms as specs
+from archlab.ops import upcast
+from archlab_jax.module import Module, natives
+
+
+@natives.register(specs.RMSNorm)
+class RMSNorm(Module):
+    """y = x / √(mean(x²) + ε) · g."""
+
+    def forward(self, x: Any, ctx: Any) -> Any:
+        wide = upcast(jnp, x)
+        y = wide * lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + self.spec.epsilon)
+        if self.spec.cast == "before":
+            y = y.astype(x.dtype)
+        scale = self.scale[...].astype(y.dtype)
+        return (y * (1 + scale if self.spec.unit_offset else scale)).astype(x.dtype)
+
+
+@natives.register(specs.LayerNorm)
+class LayerNorm(Module):
+    """y = (x − mean(x)) / √(var(x) + ε) · g + b."""
+
+    def forward(self, x: Any, ctx: Any) -> Any:
+        wide = upcast(jnp, x)
+        centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+        y = centred * lax.rsqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True) + self.spec.epsilon)
+        if self.spec.cast == "before":
+            y = y.astype(x.dtype)
+        if self.spec.scale:
+            y = y * self.scale[...].astype(y.dtype)
+        if self.spec.bias:
+            y = y + self.bias[...].astype(y.dtype)
+        return y.astype(x.dtype)

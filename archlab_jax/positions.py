@@ -1,0 +1,29 @@
+"""Rotary positions."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from archlab import positions as specs
+from archlab.ops import upcast
+from archlab.spec import Part
+from archlab_jax.module import Builder, Module, natives
+
+
+@natives.register(specs.RoPE)
+class RoPE(Module):
+    """Pair i turns by t · theta^(−2i/R); phases in float32 at least."""
+
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        self.size, self.magnitude = part.spec.rotated(part.width), part.spec.magnitude()
+
+    def forward(self, x: Any, ctx: Any) -> Any:
+        wide = upcast(jnp, x[..., : self.size])
+        rates = jnp.asarray(self.spec.rates(x.shape[-1]), dtype=wide.dtype)
+        phase = (ctx.positions.astype(wide.dtype)[..., None] * rates)[:, :, None]
+        cos, sin = jnp.cos(phase) * self.magnitude, jnp.sin(phase) * self.magnitude
+        half = self.spec.layout == "half"
+        a, b = jnp.split(wide, 2, axis=-1) if half else (wide[..., 0::2], wide[..., 1::2])
+        turned = (a * cos - b * sin, b * cos + a * sin)
+        y = jnp.concatenate(turned, axis=-1) if half else jnp.stack(turned, axis=-1).reshape(wide.shape)
+        return jnp.concatenate([y.astype(x.dtype), x[..., self.size :]], axis=-1)

@@ -1,0 +1,95 @@
+"""A spec under a policy as pure, compiled functions of flat leaves."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from archlab.inputs import prepare
+from archlab.model import Model
+from archlab.policy import Policy
+from archlab.reference import takes_state
+from archlab.spec import Spec, State, schema, state_schema
+from archlab.weights import DTYPES, check
+from archlab_jax.module import Builder, Module, Split
+from archlab_jax.runtime import context, place_params
+
+WHERE = ("positions", "segments", "prefix")
+
+
+class Program:
+    """One spec, width and policy, built once; its functions compile on first use of a shape."""
+
+    def __init__(self, spec: Spec, width: int, policy: Policy) -> None:
+        self.spec, self.policy, self.part = spec, policy, spec.at(width)
+        empty = {path: np.broadcast_to(np.float32(0), p.shape) for path, p in schema(self.part).items()}
+        self.split = Split(build(spec, width, policy, empty))
+        self.forward = jax.jit(self._forward, static_argnames="capture")
+        self.backward = jax.jit(self._backward)
+
+    def leaves(self, weights: Mapping[str, np.ndarray]) -> list[jax.Array]:
+        """Canonical weights on the policy's devices."""
+        check(self.part, weights)
+        packed = self.split.pack(weights, DTYPES[self.policy.param])
+        return place_params(self.split.variables, packed, self.policy)
+
+    def call(
+        self, leaves: list[Any], x: Any, where: dict[str, Any], state: Any = None, start: Any = 0, **notes: Any
+    ) -> tuple[Any, Any]:
+        """(output, state) of the module with these leaves, traceable."""
+        module = self.split.module(leaves)
+        shape = x["tokens"].shape if isinstance(x, dict) else x.shape[:2]
+        ctx = context(module, shape, where, self.policy, start, **notes)
+        out = module(x, ctx, state) if takes_state(self.spec) else (module(x, ctx), state)
+        return (out[0].astype(self.policy.output), out[1]) if isinstance(self.spec, Model) else out
+
+    def _forward(self, leaves: Any, x: Any, where: Any, state: Any, start: Any, capture: bool) -> Any:
+        records: dict[str, Any] | None = {} if capture else None
+        losses: dict[str, Any] = {}
+        output, state = self.call(leaves, x, where, state, start, records=records, losses=losses)
+        return output, state, records or {}, losses
+
+    def _backward(self, leaves: Any, x: Any, where: Any, cotangent: Any) -> Any:
+        def objective(leaves: Any, x: Any) -> Any:
+            losses: dict[str, Any] = {}
+            output, _ = self.call(leaves, x, where, losses=losses)
+            return jnp.sum(output * cotangent) + sum(losses.values())
+
+        if isinstance(x, dict):
+            return jax.grad(objective)(leaves, x), None
+        return jax.grad(objective, argnums=(0, 1))(leaves, x)
+
+    def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The input and where its tokens stand, as arrays of the right dtypes."""
+        if isinstance(self.spec, Model):
+            ready = prepare(self.spec, inputs)
+            return {"tokens": ready["tokens"]}, {k: ready[k] for k in WHERE}
+        x = np.asarray(inputs["x"]).astype(DTYPES[self.policy.compute])
+        where = {k: None if inputs.get(k) is None else np.asarray(inputs[k], dtype=np.int32) for k in WHERE}
+        return x, where
+
+    def initial_state(self, batch: int, length: int) -> Any:
+        """Empty decoding state in the activations' dtype."""
+
+        def make(node: State) -> Any:
+            dtype = self.policy.compute if node.dtype == "float" else jnp.int32
+            return jnp.full(node.shape, node.fill, dtype=dtype)
+
+        tree = state_schema(self.part, batch, length)
+        return jax.tree.map(make, tree, is_leaf=lambda n: isinstance(n, State))
+
+
+def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> Module:
+    """The NNX module of a spec with the given canonical weights."""
+    return Builder(policy=policy, weights=weights).module(spec.at(width), "")
+
+
+@functools.lru_cache(maxsize=64)
+def program(spec: Spec, width: int, policy: Policy) -> Program:
+    """The program of a spec; the same one for equal arguments, so that its compilations are shared."""
+    return Program(spec, width, policy)
+
+

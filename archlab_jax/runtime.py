@@ -1,0 +1,109 @@
+"""The JAX side of a context: devices, meshes, precision and randomness."""
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from archlab.context import Context
+from archlab.errors import InputError
+from archlab.policy import Mesh, Policy
+from archlab.sharding import BATCH, placement
+
+
+@contextlib.contextmanager
+def precision(policy: Policy) -> Iterator[None]:
+    """The numerics of a policy: float64 switched on where it is used, and the precision of products."""
+    wide = "float64" in (policy.param, policy.compute, policy.output)
+    matmul = jax.default_matmul_precision("highest") if policy.matmul == "highest" else contextlib.nullcontext()
+    with jax.enable_x64(wide), matmul:
+        yield
+
+
+def devices(policy: Policy) -> list[jax.Device]:
+    """The devices a policy asks for: as many as its mesh has."""
+    try:
+        found = jax.devices() if policy.device == "auto" else jax.devices(policy.device)
+    except RuntimeError:
+        found = []
+    if len(found) < policy.mesh.size:
+        kind = "" if policy.device == "auto" else f"{policy.device} "
+        raise InputError(
+            f"policy.mesh needs {policy.mesh.size} {kind}devices, JAX sees {len(found)} "
+            f"({jax.default_backend()}); shrink policy.mesh or change policy.device"
+        )
+    return found[: policy.mesh.size]
+
+
+def mesh_of(policy: Policy) -> jax.sharding.Mesh:
+    """The mesh of a policy; the compiler places what is not placed here."""
+    shape: Mesh = policy.mesh
+    return jax.make_mesh(
+        (shape.data, shape.fsdp, shape.tensor), ("data", "fsdp", "tensor"),
+        axis_types=(AxisType.Auto,) * 3, devices=devices(policy),
+    )  # fmt: skip
+
+
+def place_params(variables: list[Any], leaves: list[np.ndarray], policy: Policy) -> list[jax.Array]:
+    """Parameters (or arrays shaped like them) on the mesh, by their logical axes."""
+    mesh = mesh_of(policy)
+    specs = [PartitionSpec(*placement(v.axes, leaf.shape, policy.mesh)) for v, leaf in zip(variables, leaves, strict=True)]
+    return [jax.device_put(leaf, NamedSharding(mesh, spec)) for leaf, spec in zip(leaves, specs, strict=True)]
+
+
+def place_batch(arrays: Any, policy: Policy) -> Any:
+    """Arrays whose first axis is the batch on the mesh. On one device JAX places them itself."""
+    if policy.mesh.size == 1 and policy.device == "auto":
+        return arrays
+    copies = policy.mesh.data * policy.mesh.fsdp
+    for array in jax.tree.leaves(arrays):
+        if array.shape[0] % copies:
+            raise InputError(f"a batch of {array.shape[0]} cannot be split over data × fsdp = {copies} devices")
+    return jax.device_put(arrays, NamedSharding(mesh_of(policy), PartitionSpec(BATCH)))
+
+
+class Keys:
+    """Random masks from a JAX key: one stream for each name."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def fold(self, index: Any) -> "Keys":
+        return Keys(jax.random.fold_in(self.key, index))
+
+    def keep(self, name: str, shape: tuple[int, ...], probability: Any) -> Any:
+        return jax.random.bernoulli(jax.random.fold_in(self.key, zlib.crc32(name.encode())), probability, shape)
+
+
+jax.tree_util.register_pytree_node(Keys, lambda k: ((k.key,), None), lambda _, c: Keys(*c))
+
+
+def scan(step: Any, carry: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """See :func:`archlab.ops.loop`."""
+    carry, outputs = jax.lax.scan(step, carry, tuple(jnp.moveaxis(x, 1, 0) for x in inputs))
+    return carry, jnp.moveaxis(outputs, 0, 1)
+
+
+def constant(value: Any, dtype: Any = None) -> Any:
+    """A NumPy array among the activations."""
+    return jnp.asarray(value, dtype=dtype)
+
+
+def context(
+    module: Any, shape: tuple[int, ...], where: dict[str, Any], policy: Policy, start: Any = 0, **notes: Any
+) -> Context:
+    """The context of a call on (B, T) tokens; ``start`` is the position after those of the state."""
+    positions = where.get("positions")
+    plain = positions is None and where.get("segments") is None and where.get("prefix") is None
+    if positions is None:
+        positions = jnp.broadcast_to(jnp.arange(shape[1]) + start, shape)
+    return Context(
+        xp=jnp, scan=scan, erf=jax.scipy.special.erf, constant=constant, dtype=jnp.dtype(policy.compute),
+        positions=positions, segments=where.get("segments"), prefix=where.get("prefix"), plain=plain,
+        shared=getattr(module, "shared", {}), **notes,
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Training: a compiled step over flat leaves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from archlab.backends import Batch, StepMetrics
+from archlab.model import Model
+from archlab.optim.adamw import AdamW as AdamWSpec
+from archlab.optim.optimizer import Optimizer, OptimizerState
+from archlab.policy import Policy
+from archlab.spec import schema
+from archlab.weights import DTYPES, Weights
+from archlab_jax.optim.adamw import AdamW
+from archlab_jax.program import WHERE, Program, program
+from archlab_jax.runtime import Keys, place_batch, place_params, precision
+
+OPTIMIZERS = {AdamWSpec: AdamW}
+
+
+def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
+    """(Σ −log softmax(logits)[target], number of targets ≥ 0), in float32 at least."""
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    counted = targets >= 0
+    picked = jnp.take_along_axis(logits, jnp.where(counted, targets, 0)[..., None], axis=-1)[..., 0]
+    losses = jax.nn.logsumexp(logits, axis=-1) - picked
+    return jnp.sum(jnp.where(counted, losses, 0)), jnp.sum(counted)
+
+
+class Trainer:
+    """A model, its optimiser and a compiled step with donated buffers."""
+
+    def __init__(
+        self, model: Model, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
+        policy: Policy, seed: int,
+    ) -> None:  # fmt: skip
+        self.model, self.policy, self.clip = model, policy, clip
+        self.program: Program = program(model, model.width, policy)
+        table = schema(model.root())
+        decayed = [optimizer.decays(table[v.paths[0]]) for v in self.program.split.variables]
+        self.rule = OPTIMIZERS[type(optimizer)](optimizer, decayed)
+        with precision(policy):
+            self.leaves = self.program.leaves(weights)
+            self.opt = self.rule.initial(self.leaves)
+            self.key = jax.random.key(seed)
+            self.count = 0
+            self._step = jax.jit(self._train, donate_argnums=(0, 1))
+            self._evaluate = jax.jit(self._loss)
+
+    def step(self, batch: Batch, rate: float) -> StepMetrics:
+        with precision(self.policy):
+            rate_ = np.asarray(rate, dtype=DTYPES[self.policy.param] if self.policy.param == "float64" else np.float32)
+            self.leaves, self.opt, loss, norm = self._step(
+                self.leaves, self.opt, self.ready(batch), rate_, np.uint32(self.count)
+            )
+        self.count += 1
+        return StepMetrics(loss=loss, grad_norm=norm)
+
+    def ready(self, batch: Batch) -> dict[str, Any]:
+        return place_batch({k: batch[k] for k in ("tokens", "targets", *WHERE) if k in batch}, self.policy)
+
+    def _train(self, leaves: Any, opt: Any, batch: Any, rate: Any, count: Any) -> Any:
+        def objective(leaves: Any) -> Any:
+            keys = Keys(jax.random.fold_in(self.key, count))
+            losses: dict[str, Any] = {}
+            total, counted = self._loss(leaves, batch, random=keys, losses=losses)
+            return total / counted + sum(losses.values())
+
+        loss, grads = jax.value_and_grad(objective)(leaves)
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads))
+        if self.clip is not None:
+            scale = jnp.where(norm > self.clip, self.clip / norm, 1.0)
+            grads = [g * scale.astype(g.dtype) for g in grads]
+        leaves, opt = self.rule.update(leaves, grads, opt, rate)
+        return leaves, opt, loss, norm
+
+    def _loss(self, leaves: Any, batch: Any, **notes: Any) -> Any:
+        where = {k: batch.get(k) for k in WHERE}
+        logits, _ = self.program.call(leaves, {"tokens": batch["tokens"]}, where, **notes)
+        return cross_entropy(logits, batch["targets"])
+
+    def evaluate(self, batch: Batch) -> tuple[float, int]:
+        with precision(self.policy):
+            total, counted = self._evaluate(self.leaves, self.ready(batch))
+        return float(total), int(counted)
+
+    def weights(self) -> Weights:
+        return self.program.split.unpack(self.leaves)
+
+    def optimizer_state(self) -> OptimizerState:
+        step, slots = self.rule.export(self.opt)
+        return OptimizerState(step=int(step), slots={n: self.program.split.unpack(s) for n, s in slots.items()})
+
+    def restore(self, weights: Mapping[str, np.ndarray], state: OptimizerState) -> None:
+        dtype = DTYPES[self.policy.param]
+        variables = self.program.split.variables
+        with precision(self.policy):
+            self.leaves = self.program.leaves(weights)
+            packed = {name: self.program.split.pack(slot, dtype) for name, slot in state.slots.items()}
+            slots = {name: place_params(variables, slot, self.policy) for name, slot in packed.items()}
+            self.opt = self.rule.restore(self.opt, state.step, slots)
+        self.count = state.step

@@ -1,0 +1,13 @@
+"""The PyTorch implementation of archlab's specs."""
+
+import sys
+
+from archlab_torch import activations, layers, norms, positions, stack  # noqa: F401 - registered by importing
+from archlab_torch.backend import TorchBackend
+from archlab_torch.module import Builder, Module, natives
+
+natives.load(sys.modules[__name__])
+native = natives.register
+backend = TorchBackend()
+
+__all__ = ["Builder", "Module", "TorchBackend", "backend", "native"]

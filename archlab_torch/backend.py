@@ -1,0 +1,123 @@
+"""The PyTorch backend: :class:`archlab.backends.Backend` in ``torch.nn``."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from archlab import weights as canonical
+from archlab.backends import starting_weights, width_of
+from archlab.model import Model
+from archlab.optim.optimizer import Optimizer
+from archlab.policy import Policy
+from archlab.reference import Result, tokens_seen
+from archlab.spec import Spec
+from archlab.weights import DTYPES, Weights
+from archlab_torch import program as programs
+from archlab_torch.decoding import Decoder
+from archlab_torch.module import from_numpy, to_numpy
+from archlab_torch.runtime import precision
+from archlab_torch.training import Trainer
+
+
+class TorchBackend:
+    """``torch.nn`` modules, on one process or, under a mesh, on as many as it has (FSDP2)."""
+
+    name = "torch"
+
+    def build(
+        self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,
+        weights: Mapping[str, np.ndarray] | None = None, width: int | None = None,
+    ) -> nn.Module:  # fmt: skip
+        """An ``nn.Module``."""
+        width = width_of(spec, width)
+        return programs.build(spec, width, policy, starting_weights(spec, width, seed, weights))
+
+    def dump(self, module: nn.Module) -> Weights:
+        return {slot.path: slot.unpack(slot.tensor) for slot in module.slots}
+
+    def load(self, module: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+        canonical.check(module.spec.at(module.width), weights)
+        with torch.no_grad():
+            for slot in module.slots:
+                slot.tensor.copy_(from_numpy(slot.pack(np.asarray(weights[slot.path]))))
+
+    def run(
+        self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], *,
+        policy: Policy = Policy(), width: int | None = None, state: Any = None, capture: bool = True,
+    ) -> Result:  # fmt: skip
+        program = self._program(spec, weights, inputs, policy, width)
+        records: dict[str, Any] | None = {} if capture else None
+        losses: dict[str, Any] = {}
+        hooks = programs.recording(program.module) if capture else []
+        with precision(policy), torch.no_grad():
+            x, where = program.arguments(inputs)
+            start = 0 if state is None else tokens_seen(state)
+            output, state = program.call(x, where, _copied(state), start, records=records, losses=losses)
+        for hook in hooks:
+            hook.remove()
+        return Result(
+            output=program.gather(output), intermediates={k: to_numpy(v) for k, v in (records or {}).items()},
+            state=state, losses={k: to_numpy(v) for k, v in losses.items()},
+        )  # fmt: skip
+
+    def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
+        tree = programs.state_schema(spec.at(width_of(spec, width)), batch, length)
+        return programs.empty_state(tree, getattr(torch, policy.compute), programs.device_of(policy))
+
+    def gradients(
+        self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], cotangent: np.ndarray, *,
+        policy: Policy = Policy(), width: int | None = None,
+    ) -> tuple[Weights, np.ndarray | None]:  # fmt: skip
+        program = self._program(spec, weights, inputs, policy, width)
+        dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
+        with precision(policy):
+            x, where = program.arguments(inputs)
+            if not isinstance(x, dict):
+                x.requires_grad_()
+            losses: dict[str, Any] = {}
+            output, _ = program.call(x, where, losses=losses)
+            (output * program.share(np.asarray(cotangent).astype(dtype))).sum().backward()
+        grads = {slot.path: slot.unpack(_gradient(slot.tensor)) for slot in program.slots}
+        return grads, None if isinstance(x, dict) else program.gather(_gradient(x))
+
+    def trainer(
+        self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
+        policy: Policy = Policy(), seed: int = 0,
+    ) -> Trainer:  # fmt: skip
+        return Trainer(model, weights, optimizer, clip, policy, seed)
+
+    def decoder(
+        self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
+    ) -> Decoder:
+        return Decoder(model, weights, batch=batch, length=length, policy=policy)
+
+    def environment(self) -> dict[str, str]:
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        return {"torch": version("torch"), "device": device}
+
+    def _program(
+        self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], policy: Policy, width: int | None
+    ) -> programs.Program:
+        if width is None and "x" in inputs:
+            width = np.asarray(inputs["x"]).shape[-1]
+        width = width_of(spec, width)
+        canonical.check(spec.at(width), weights)
+        return programs.Program(spec, width, policy, weights)
+
+
+def _gradient(tensor: torch.Tensor) -> torch.Tensor:
+    """The gradient, 0 where nothing depends on the tensor."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+
+
+def _copied(state: Any) -> Any:
+    """A state whose buffers can be written without touching the caller's."""
+    if isinstance(state, dict):
+        return {key: _copied(s) for key, s in state.items()}
+    if isinstance(state, list):
+        return [_copied(s) for s in state]
+    return None if state is None else state.clone()

@@ -1,0 +1,1 @@
+"""Kernels behind one signature each."""

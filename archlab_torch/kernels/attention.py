@@ -1,0 +1,107 @@
+"""Scaled dot-product attention behind one signature."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from archlab.errors import InputError
+
+
+def attend(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    scale: float,
+    mask: Any | None,
+    causal: bool,
+    bias: Any | None,
+    softcap: float | None,
+    drop: Callable[[Any], Any] | None,
+    kernel: str,
+) -> Any:
+    """softmax(cap(q kᵀ · scale + bias)) v.
+
+    q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``mask`` (B, T, S) says which keys are seen; None
+    where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
+    ``drop`` is applied to the weights. Rows that see nothing give 0.
+    """
+    if kernel == "flex" and drop is None:
+        return _flex(q, k, v, scale, mask, causal, bias, softcap)
+    simple = softcap is None and drop is None
+    if kernel in ("fused", "flex") and not simple:
+        raise InputError(f"policy.attention={kernel} takes no softcap or dropout of weights here; use dense")
+    if kernel == "fused" or (kernel == "auto" and simple):
+        return _fused(q, k, v, scale, mask, causal, bias)
+    return _dense(q, k, v, scale, mask, causal, bias, softcap, drop)
+
+
+def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any) -> Any:
+    grouped = q.shape[2] != k.shape[2]
+    if mask is not None:
+        seen = mask.any(dim=-1)  # a row that sees nothing is let see everything, then set to 0
+        mask = (mask | ~seen[..., None])[:, None]
+    if bias is not None:
+        bias = bias.to(q.dtype)
+        allowed = mask if mask is not None else (_tril(q, k) if causal else None)
+        mask, causal_only = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf), False
+    else:
+        causal_only = causal
+    q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+    out = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal_only, scale=scale, enable_gqa=grouped
+    ).transpose(1, 2)  # fmt: skip
+    if mask is not None and "seen" in locals():
+        out = out.masked_fill(~seen[:, :, None, None], 0)
+    return out
+
+
+def _tril(q: Any, k: Any) -> Any:
+    return torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device).tril()
+
+
+def _flex(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: float | None) -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    def score(s: Any, b: Any, h: Any, t: Any, i: Any) -> Any:
+        s = s if bias is None else s + bias[b, h, t, i]
+        return s if softcap is None else softcap * torch.tanh(s / softcap)
+
+    def allowed(b: Any, h: Any, t: Any, i: Any) -> Any:
+        return mask[b, t, i] if mask is not None else t >= i
+
+    block = None
+    if mask is not None or causal:
+        block = create_block_mask(allowed, q.shape[0], None, q.shape[1], k.shape[1], device=q.device)
+    kernel = torch.compile(flex_attention) if q.is_cuda else flex_attention
+    q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+    out = kernel(q, k, v, score_mod=score, block_mask=block, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    return out.transpose(1, 2)
+
+
+def _dense(
+    q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: float | None, drop: Any
+) -> Any:
+    repeats, dtype = q.shape[2] // k.shape[2], q.dtype
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+    if repeats > 1:
+        k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
+    scores = (q.to(wide) @ k.to(wide).transpose(-1, -2)) * scale
+    if bias is not None:
+        scores = scores + bias
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()[None]
+    if mask is not None:
+        seen = mask.any(dim=-1, keepdim=True)[:, None]
+        scores = scores.masked_fill(~(mask[:, None] | ~seen), -torch.inf)
+    weights = torch.softmax(scores, dim=-1).to(dtype)
+    if mask is not None and not causal:
+        weights = weights.masked_fill(~seen, 0)
+    if drop is not None:
+        weights = drop(weights)
+    return (weights @ v).transpose(1, 2)

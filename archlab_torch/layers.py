@@ -1,0 +1,59 @@
+"""Linear map, embedding and dropout."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import nn
+
+from archlab import layers as specs
+from archlab.spec import Part, join
+from archlab_torch.module import Builder, Module, natives
+
+
+@natives.register(specs.Linear)
+class Linear(nn.Linear):
+    """y = x W (+ b); the weight is (out, in), as PyTorch users expect."""
+
+    def __init__(self, part: Part, builder: Builder, path: str) -> None:
+        spec = part.spec
+        super().__init__(part.width, spec.features, bias=spec.bias, device="meta")
+        self.spec, self.width, self.path = spec, part.width, path
+        params = spec.params(part.width)
+        builder.param(self, "weight", params["kernel"], join(path, "kernel"), transposed=True)
+        if spec.bias:
+            builder.param(self, "bias", params["bias"], join(path, "bias"))
+
+    @property
+    def kernel(self) -> Any:
+        """(in, out), the canonical name and layout."""
+        return self.weight.T
+
+    def forward(self, x: Any, ctx: Any) -> Any:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+@natives.register(specs.Embedding)
+class Embedding(nn.Embedding):
+    """y = E[token]."""
+
+    def __init__(self, part: Part, builder: Builder, path: str) -> None:
+        super().__init__(part.spec.vocab, part.width, device="meta")
+        self.spec, self.width, self.path = part.spec, part.width, path
+        builder.param(self, "weight", part.spec.params(part.width)["table"], join(path, "table"))
+
+    @property
+    def table(self) -> Any:
+        """(V, D), the canonical name."""
+        return self.weight
+
+    def forward(self, tokens: Any, ctx: Any) -> Any:
+        return F.embedding(tokens, self.weight).to(ctx.dtype)
+
+
+@natives.register(specs.Dropout)
+class Dropout(Module):
+    """y = x · keep / (1 − rate) in training."""
+
+    def forward(self, x: Any, ctx: Any) -> Any:
+        return x if ctx.random is None else F.dropout(x, self.spec.rate)

@@ -1,0 +1,32 @@
+"""Rotary positions."""
+
+from typing import Any
+
+import torch
+
+from archlab import positions as specs
+from archlab.spec import Part
+from archlab_torch.module import Builder, Module, natives
+from archlab_torch.norms import wide_dtype
+
+
+@natives.register(specs.RoPE)
+class RoPE(Module):
+    """Pair i turns by t · theta^(−2i/R); phases in float32 at least."""
+
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        rates = torch.as_tensor(part.spec.rates(part.width), device=builder.device)
+        self.register_buffer("rates", rates, persistent=False)
+        self.size, self.magnitude = part.spec.rotated(part.width), part.spec.magnitude()
+
+    def forward(self, x: Any, ctx: Any) -> Any:
+        dtype = wide_dtype(x)
+        phase = (ctx.positions.to(dtype)[..., None] * self.rates.to(dtype))[:, :, None]
+        cos, sin = torch.cos(phase) * self.magnitude, torch.sin(phase) * self.magnitude
+        half = self.spec.layout == "half"
+        wide = x[..., : self.size].to(dtype)
+        a, b = wide.chunk(2, dim=-1) if half else (wide[..., 0::2], wide[..., 1::2])
+        turned = (a * cos - b * sin, b * cos + a * sin)
+        y = torch.cat(turned, dim=-1) if half else torch.stack(turned, dim=-1).flatten(-2)
+        y = y.to(x.dtype)
+        return y if self.size == x.shape[-1] else torch.cat([y, x[..., self.size :]], dim=-1)

@@ -1,0 +1,101 @@
+"""A spec under a policy: its module, and how it is called with NumPy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from archlab.errors import InputError
+from archlab.inputs import prepare
+from archlab.model import Model
+from archlab.policy import Policy
+from archlab.reference import takes_state
+from archlab.spec import Spec, State, state_schema
+from archlab.weights import DTYPES
+from archlab_torch.module import Builder, from_numpy, to_numpy
+from archlab_torch.runtime import context, device_of, rank_and_size, shard
+
+WHERE = ("positions", "segments", "prefix")
+
+
+class Program:
+    """One spec, width and policy with its weights, on this process's share of the batch."""
+
+    def __init__(self, spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> None:
+        self.spec, self.policy, self.part = spec, policy, spec.at(width)
+        self.rank, self.size = rank_and_size(policy)
+        self.device = device_of(policy)
+        self.module = build(spec, width, policy, weights)
+        self.slots = self.module.slots
+        shard(self.module, self.slots, policy)
+
+    def call(self, x: Any, where: dict[str, Any], state: Any = None, start: int = 0, **notes: Any) -> tuple[Any, Any]:
+        """(output, state) of the module."""
+        shape = x["tokens"].shape if isinstance(x, dict) else x.shape[:2]
+        ctx = context(self.module, tuple(shape), where, self.policy, self.device, start, **notes)
+        out = self.module(x, ctx, state) if takes_state(self.spec) else (self.module(x, ctx), state)
+        if isinstance(self.spec, Model):
+            return out[0].to(getattr(torch, self.policy.output)), out[1]
+        return out
+
+    def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """This process's share of the input and of where its tokens stand, as tensors."""
+        if isinstance(self.spec, Model):
+            ready = prepare(self.spec, inputs)
+            return {"tokens": self.share(ready["tokens"])}, {k: self.share(ready[k]) for k in WHERE}
+        x = self.share(np.asarray(inputs["x"]).astype(DTYPES[self.policy.compute]))
+        return x, {k: self.share(inputs.get(k)) for k in WHERE}
+
+    def share(self, array: Any) -> Any:
+        """This process's rows of an array, on the device; integers become int64 indices."""
+        if array is None:
+            return None
+        array = np.asarray(array)
+        if array.shape[0] % self.size:
+            raise InputError(f"a batch of {array.shape[0]} cannot be split over data × fsdp = {self.size} processes")
+        rows = array.shape[0] // self.size
+        part = array[self.rank * rows : (self.rank + 1) * rows] if self.size > 1 else array
+        if part.dtype.kind in "iu":
+            part = part.astype(np.int64)
+        return from_numpy(part).to(self.device)
+
+    def gather(self, tensor: torch.Tensor) -> np.ndarray:
+        """All processes' rows of a tensor."""
+        if self.size == 1:
+            return to_numpy(tensor)
+        pieces = [torch.empty_like(tensor) for _ in range(self.size)]
+        torch.distributed.all_gather(pieces, tensor.detach().contiguous())
+        return to_numpy(torch.cat(pieces))
+
+    def initial_state(self, batch: int, length: int) -> Any:
+        """Empty decoding state in the activations' dtype."""
+        return empty_state(state_schema(self.part, batch, length), getattr(torch, self.policy.compute), self.device)
+
+
+def empty_state(node: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    """Tensors for a tree of :class:`archlab.spec.State`."""
+    if isinstance(node, State):
+        kind = dtype if node.dtype == "float" else torch.int64
+        return torch.full(node.shape, node.fill, dtype=kind, device=device)
+    if isinstance(node, list):
+        return [empty_state(n, dtype, device) for n in node]
+    return {key: empty_state(n, dtype, device) for key, n in node.items()}
+
+
+def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> nn.Module:
+    """The module of a spec with the given canonical weights; ``module.slots`` says where each one is."""
+    builder = Builder(policy=policy, weights=weights, device=device_of(policy))
+    module = builder.module(spec.at(width), "")
+    module.slots = builder.slots
+    return module
+
+
+def recording(module: nn.Module) -> list[Any]:
+    """Hooks that note every part's output under its path; remove them after the call."""
+
+    def note(part: Any, args: Any, output: Any) -> None:
+        args[1].record(part.path, output)
+
+    return [part.register_forward_hook(note) for part in module.modules() if hasattr(part, "path")]

@@ -1,0 +1,113 @@
+"""The PyTorch side of a context: devices, meshes, precision and randomness."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from array_api_compat import torch as xp
+from torch import nn
+
+from archlab.context import Context
+from archlab.errors import InputError
+from archlab.ops import loop
+from archlab.policy import Policy
+from archlab.sharding import placement
+
+
+@contextlib.contextmanager
+def precision(policy: Policy) -> Iterator[None]:
+    """The numerics of a policy: the precision of float32 products."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if policy.matmul == "highest" else "high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def device_of(policy: Policy) -> torch.device:
+    """The device a policy asks for."""
+    if policy.device == "tpu":
+        raise InputError("policy.device=tpu: the torch backend runs on cpu and gpu; use --backend jax")
+    if policy.device == "gpu" and not torch.cuda.is_available():
+        raise InputError("policy.device=gpu: PyTorch sees no GPU; use policy.device=cpu")
+    gpu = torch.cuda.is_available() and policy.device != "cpu"
+    return torch.device("cuda" if gpu else "cpu")
+
+
+def rank_and_size(policy: Policy) -> tuple[int, int]:
+    """This process's place among the copies of the batch, and their number."""
+    if policy.mesh.size == 1:
+        return 0, 1
+    if policy.mesh.tensor > 1:
+        raise InputError("policy.mesh.tensor: the torch backend splits over data and fsdp; set tensor to 1")
+    world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    if world != policy.mesh.size:
+        raise InputError(
+            f"policy.mesh needs {policy.mesh.size} processes, {world} are running; start them with torchrun "
+            f"--nproc-per-node {policy.mesh.size} and torch.distributed.init_process_group"
+        )
+    return torch.distributed.get_rank(), world
+
+
+def shard(module: nn.Module, slots: list[Any], policy: Policy) -> None:
+    """Split parameters over the mesh (FSDP2): each layer of a stack gathers its own when it runs."""
+    if rank_and_size(policy)[1] == 1:
+        return
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import Shard
+
+    mesh = init_device_mesh(device_of(policy).type, (policy.mesh.data, policy.mesh.fsdp), mesh_dim_names=("data", "fsdp"))
+    dims = {id(slot.tensor): _shard_dim(slot, policy) for slot in slots}
+    for part in [*(m for m in module.modules() if _is_layer(module, m)), module]:
+        fully_shard(part, mesh=mesh, shard_placement_fn=lambda p: Shard(dims[id(p)]))
+        part.set_gradient_divide_factor(1.0)  # losses are already divided by the count over the whole batch
+
+
+def _shard_dim(slot: Any, policy: Policy) -> int:
+    names = placement(slot.param.axes, slot.param.shape, policy.mesh)
+    dim = names.index("fsdp") if "fsdp" in names else 0
+    return len(names) - 1 - dim if slot.transposed else dim
+
+
+def _is_layer(root: nn.Module, module: nn.Module) -> bool:
+    stacks = [m for m in root.modules() if isinstance(getattr(m, "layers", None), nn.ModuleList)]
+    return any(module is layer for stack in stacks for layer in stack.layers) and any(module.parameters())
+
+
+class Masks:
+    """Random masks from PyTorch's generator."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def keep(self, name: str, shape: tuple[int, ...], probability: Any) -> Any:
+        return torch.rand(shape, device=self.device) < probability
+
+
+scan = functools.partial(loop, xp)
+
+
+def constant(device: torch.device, value: Any, dtype: Any = None) -> Any:
+    """A NumPy array among the activations."""
+    return torch.as_tensor(np.asarray(value), dtype=dtype, device=device)
+
+
+def context(
+    module: Any, shape: tuple[int, ...], where: dict[str, Any], policy: Policy, device: torch.device,
+    start: int = 0, **notes: Any,
+) -> Context:  # fmt: skip
+    """The context of a call on (B, T) tokens; ``start`` is the position after those of the state."""
+    positions = where.get("positions")
+    plain = positions is None and where.get("segments") is None and where.get("prefix") is None and start == 0
+    if positions is None:
+        positions = (torch.arange(shape[1], device=device) + start).expand(*shape)
+    return Context(
+        xp=xp, scan=scan, erf=torch.erf, constant=functools.partial(constant, device),
+        dtype=getattr(torch, policy.compute), positions=positions, segments=where.get("segments"),
+        prefix=where.get("prefix"), plain=plain, shared=getattr(module, "shared", {}), **notes,
+    )  # fmt: skip

@@ -1,0 +1,125 @@
+"""Training: forward, backward, clip, update."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from archlab.backends import Batch, StepMetrics
+from archlab.layers import DropPath, Dropout
+from archlab.model import Model
+from archlab.optim.adamw import AdamW as AdamWSpec
+from archlab.optim.optimizer import Optimizer, OptimizerState
+from archlab.policy import Policy
+from archlab.spec import walk
+from archlab.weights import Weights, check
+from archlab_torch.module import from_numpy
+from archlab_torch.optim.adamw import AdamW
+from archlab_torch.program import WHERE, Program
+from archlab_torch.runtime import Masks, precision
+
+OPTIMIZERS = {AdamWSpec: AdamW}
+
+
+def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
+    """(Σ −log softmax(logits)[target], number of targets ≥ 0), in float32 at least."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum")
+    return total, (targets >= 0).sum()
+
+
+class Trainer:
+    """A model, its optimiser and a step."""
+
+    def __init__(
+        self, model: Model, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
+        policy: Policy, seed: int,
+    ) -> None:  # fmt: skip
+        self.model, self.policy, self.clip, self.seed = model, policy, clip, seed
+        check(model.root(), weights)
+        self.program = Program(model, model.width, policy, weights)
+        self.params = [slot.tensor for slot in self.program.slots]
+        decayed = [optimizer.decays(slot.param) for slot in self.program.slots]
+        self.rule = OPTIMIZERS[type(optimizer)](optimizer, self.params, decayed)
+        self.random = any(isinstance(part.spec, (Dropout, DropPath)) for _, part in walk(model.root()))
+        self.count = 0
+
+    def step(self, batch: Batch, rate: float) -> StepMetrics:
+        with precision(self.policy):
+            loss = self._backward(self.ready(batch))
+            norm = self._clip()
+            self.rule.update(rate)
+        for param in self.params:
+            param.grad = None
+        self.count += 1
+        return StepMetrics(loss=loss, grad_norm=norm)
+
+    def ready(self, batch: Batch) -> dict[str, Any]:
+        return {k: self.program.share(batch[k]) for k in ("tokens", "targets", *WHERE) if k in batch}
+
+    def _backward(self, batch: dict[str, Any]) -> Any:
+        losses: dict[str, Any] = {}
+        if not self.random:
+            return self._finish(*self._loss(batch, losses=losses), losses)
+        with torch.random.fork_rng():
+            torch.manual_seed(zlib.crc32(f"{self.seed}/{self.count}/{self.program.rank}".encode()))
+            masks = Masks(self.program.device)
+            return self._finish(*self._loss(batch, random=masks, losses=losses), losses)
+
+    def _finish(self, total: Any, counted: Any, losses: dict[str, Any]) -> Any:
+        """Back-propagate this process's share of the loss; returns the loss of the whole batch."""
+        loss = total / self._summed(counted) + sum(losses.values()) / self.program.size
+        loss.backward()
+        return self._summed(loss.detach())
+
+    def _summed(self, value: Any) -> Any:
+        """The sum over all processes."""
+        if self.program.size > 1:
+            value = value.clone()
+            torch.distributed.all_reduce(value)
+        return value
+
+    def _clip(self) -> Any:
+        """Scale the gradients by min(1, clip / ‖g‖); returns ‖g‖."""
+        grads = [param.grad for param in self.params]
+        norm = torch.nn.utils.get_total_norm(grads)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if self.clip is not None:
+            scale = torch.clamp(self.clip / norm, max=1.0)
+            for grad in grads:
+                (grad.to_local() if hasattr(grad, "to_local") else grad).mul_(scale.to(grad.dtype))
+        return norm
+
+    def _loss(self, batch: dict[str, Any], **notes: Any) -> Any:
+        where = {k: batch.get(k) for k in WHERE}
+        logits, _ = self.program.call({"tokens": batch["tokens"]}, where, **notes)
+        return cross_entropy(logits, batch["targets"])
+
+    def evaluate(self, batch: Batch) -> tuple[float, int]:
+        with precision(self.policy), torch.no_grad():
+            total, counted = self._loss(self.ready(batch))
+            return float(self._summed(total)), int(self._summed(counted))
+
+    def weights(self) -> Weights:
+        return {slot.path: slot.unpack(slot.tensor) for slot in self.program.slots}
+
+    def optimizer_state(self) -> OptimizerState:
+        step, slots = self.rule.export()
+        named = {
+            name: {s.path: s.unpack(t) for s, t in zip(self.program.slots, tensors, strict=True)}
+            for name, tensors in slots.items()
+        }
+        return OptimizerState(step=step, slots=named)
+
+    def restore(self, weights: Mapping[str, np.ndarray], state: OptimizerState) -> None:
+        check(self.model.root(), weights)
+        slots = self.program.slots
+        with torch.no_grad():
+            for slot in slots:
+                slot.tensor.copy_(from_numpy(slot.pack(weights[slot.path])))
+            packed = {n: [from_numpy(s.pack(arrays[s.path])) for s in slots] for n, arrays in state.slots.items()}
+            self.rule.restore(state.step, packed)
+        self.count = state.step
