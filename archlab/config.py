@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import importlib
-import importlib.util
 import json
 import math
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Union, dataclass_transform
 
 from archlab.errors import InputError, nearest
+from archlab.importing import load_file
 
 _REGISTRY: dict[str, type["Config"]] = {}
 C = typing.TypeVar("C", bound="Config")
@@ -28,7 +28,7 @@ C = typing.TypeVar("C", bound="Config")
 class FieldError(InputError):
     """A field has a bad value. ``path`` grows as the error leaves nested configs."""
 
-    def __init__(self, path: str, message: str):
+    def __init__(self, path: str, message: str) -> None:
         self.path, self.message = path, message
         super().__init__(f"{path}: {message}")
 
@@ -60,8 +60,9 @@ class Config:
             _REGISTRY[cls.__name__] = cls
 
     def __post_init__(self) -> None:
+        hints = _hints(type(self))  # type: ignore[arg-type] # mypy takes a class for its instances here
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = convert(_hints(type(self))[field.name], getattr(self, field.name), field.name)
+            value = convert(hints[field.name], getattr(self, field.name), field.name)
             object.__setattr__(self, field.name, value)
         self.check()
 
@@ -154,42 +155,17 @@ def find_type(name: Any, kind: type[Config] = Config) -> type[Config]:
 
 def _import(name: str) -> Any:
     source, _, attribute = name.rpartition(":")
-    module = load_file(Path(source)) if source.endswith(".py") else _import_module(source)
+    module = load_file(Path(source)) if source.endswith(".py") else _module(source)
     if not hasattr(module, attribute):
         raise FieldError("type", f"{source} has no {attribute!r}; {nearest(attribute, vars(module))}")
     return getattr(module, attribute)
 
 
-def _import_module(source: str) -> types.ModuleType:
+def _module(source: str) -> types.ModuleType:
     try:
         return importlib.import_module(source)
     except ImportError as error:
         raise FieldError("type", f"cannot import {source!r}: {error}") from None
-
-
-def load_file(path: Path) -> types.ModuleType:
-    """Import a Python file by path, once for each content it has. The file is code and is executed."""
-    path = path.expanduser().resolve()
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
-    identity = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()  # an edited file is another module
-    name = f"archlab_user_{path.stem}_{identity[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    module.__archlab_source__ = str(path)  # type: ignore[attr-defined]
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except InputError:
-        del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    return module
 
 
 # --- checking values against annotations ------------------------------------------------------

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archlab import yaml_text
-from archlab.config import Config, load_file
+from archlab.config import Config
 from archlab.errors import InputError
+from archlab.importing import load_file
 from archlab.model import Model
 from archlab.overrides import override
 from archlab.run_config import RunConfig

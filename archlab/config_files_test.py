@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from archlab.optim.schedules import ConstantRate
 from archlab.run_config import RunConfig, TrainConfig
 from archlab.spec import Spec
 
+ROOT = Path(__file__).parents[1]
 EXAMPLES = [(name, i, e.spec) for name, cls in registered(Spec).items() for i, e in enumerate(cls.examples())]
 
 MIXER = """
@@ -98,7 +100,7 @@ def test_config_dict_tuples_and_references_are_resolved():
 def test_hashes_are_the_same_for_ever_and_in_any_order_of_fields():
     assert tiny_model().hash() == "e2cd133bbe650badfd72ea03d3ae417c3b146f3c7d9ed3cb489aaabd87538828"
     assert (
-        config_files.load("configs/tiny_llama.yaml").hash()
+        config_files.load(ROOT / "configs" / "tiny_llama.yaml").hash()
         == "1175c98f10bfbca563bce250a8f7a84fce300e84907d42a7f5c51f11a27995dd"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from archlab.config import load_file
+from archlab.importing import load_file
 from archlab.spec import Spec
 
 T = TypeVar("T", bound=type)
@@ -55,8 +55,8 @@ class Natives:
                 load_file(sibling)
 
     def load(self, package: types.ModuleType) -> None:
-        """Import every module of the backend's ``mixers`` and ``channels``; a new file needs no edit."""
-        for library in ("mixers", "channels"):
+        """Import every module of the backend's libraries; a new file needs no edit."""
+        for library in ("mixers", "channels", "optim"):
             folder = importlib.import_module(f"{package.__name__}.{library}")
             for module in pkgutil.iter_modules(folder.__path__):
                 if not module.name.endswith("_test"):

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from einops import einsum, rearrange, repeat
 
-__all__ = ["einsum", "loop", "masked_softmax", "rearrange", "repeat", "statistics_dtype", "upcast"]
+__all__ = ["angles", "einsum", "loop", "masked_softmax", "rearrange", "repeat", "statistics_dtype", "upcast"]
 
 
 def statistics_dtype(xp: Any, x: Any) -> Any:
@@ -16,6 +17,12 @@ def statistics_dtype(xp: Any, x: Any) -> Any:
 def upcast(xp: Any, x: Any) -> Any:
     """``x`` in float32 at least."""
     return xp.astype(x, statistics_dtype(xp, x))
+
+
+def angles(ctx: Any, positions: Any, rates: np.ndarray, like: Any) -> Any:
+    """positions (...) × rates (R) → phases (..., R), in float32, or float64 where ``like`` is."""
+    dtype = statistics_dtype(ctx.xp, like)
+    return ctx.xp.astype(positions, dtype)[..., None] * ctx.constant(rates, dtype)
 
 
 def masked_softmax(xp: Any, scores: Any, mask: Any) -> Any:

@@ -85,7 +85,7 @@ def test_a_bare_text_is_a_type_and_can_be_gone_into():
     ],
 )
 def test_a_bad_change_names_its_place(change, path, says):
-    with pytest.raises(FieldError, match=".") as caught:
+    with pytest.raises(FieldError) as caught:
         override(tiny_model(), [change])
     assert path in caught.value.path
     assert says in str(caught.value)

@@ -21,7 +21,7 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 class Module:
     """A part of a spec with its arrays: parameters and children under their names, callable."""
 
-    def __init__(self, part: Part, weights: Mapping[str, np.ndarray], path: str = ""):
+    def __init__(self, part: Part, weights: Mapping[str, np.ndarray], path: str = "") -> None:
         self.spec, self.path = part.spec, path
         for name in part.spec.params(part.width):
             setattr(self, name, weights[join(path, name)])

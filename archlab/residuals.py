@@ -42,6 +42,9 @@ class Residual(Spec):
         y = y if self.branch_scale == 1.0 else y * self.branch_scale
         return (x if self.skip_scale == 1.0 else x * self.skip_scale) + y
 
+    def saved(self, width: int, length: int) -> float:
+        return 0.0
+
     @classmethod
     def examples(cls) -> list[Example]:
         from archlab.block import residual_example

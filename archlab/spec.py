@@ -14,7 +14,7 @@ from archlab.axes import axis_names
 from archlab.config import Config, FieldError
 from archlab.inits import Init
 
-Parts = dict[str, "Part | list[Part] | dict[str, Part] | None"]
+Parts = dict[str, Any]  # of Part, list[Part], dict[str, Part] or None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Cost:
 class Part:
     """A spec placed in a tree: the spec and the width it gets."""
 
-    spec: "Spec"
+    spec: Any
     width: int
 
 
@@ -235,6 +235,7 @@ def walk(part: Part, path: str = "", where: str = "") -> Iterator[tuple[str, Par
 
 
 def join(path: str, name: str) -> str:
+    """``path.name``, or ``name`` at the root."""
     return f"{path}.{name}" if path else name
 
 

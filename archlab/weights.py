@@ -1,7 +1,6 @@
 """Canonical weights: a flat mapping from parameter path to NumPy array, the same for every backend."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def save(path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[
     partial = path.with_name(path.name + ".partial")
     text = {key: json.dumps(value) for key, value in (metadata or {}).items()}
     save_file({k: np.ascontiguousarray(v) for k, v in weights.items()}, str(partial), metadata=text)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load(path: str | Path) -> tuple[Weights, dict[str, Any]]:

@@ -31,7 +31,7 @@ for _class in (_Loader, _Dumper):
 def parse(text: str) -> Any:
     """The plain data in ``text``; :class:`ValueError` with one sentence, line and column where there is none."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a child of SafeLoader
+        return yaml.load(text, Loader=_Loader)  # the loader is a child of SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -44,10 +44,10 @@ class JaxBackend:
     def load(self, module: Module, weights: Mapping[str, np.ndarray]) -> None:
         canonical.check(module.spec.at(module.width), weights)
         split = Split(module)
-        for variable, old, leaf in zip(
-            _variables(module), split.leaves, split.pack(weights, np.float64), strict=True
-        ):  # fmt: skip
-            variable[...] = jax.numpy.asarray(leaf, dtype=old.dtype)
+        leaves = split.pack(weights, np.float64)
+        with jax.enable_x64(any(old.dtype == np.float64 for old in split.leaves)):
+            for variable, old, leaf in zip(_variables(module), split.leaves, leaves, strict=True):
+                variable[...] = jax.numpy.asarray(leaf, dtype=old.dtype)
 
     def run(
         self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], *,

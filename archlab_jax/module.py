@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,11 @@ class Builder:
 class Module(nnx.Module):
     """A part of a spec: parameters and parts under their canonical names; its definition is its call."""
 
+    if TYPE_CHECKING:
+        spec: Any
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, part: Part, builder: Builder, path: str) -> None:
         self.spec, self.width, self.path = part.spec, part.width, path
         for name, param in part.spec.params(part.width).items():
@@ -105,7 +110,7 @@ class Split:
         self.variables = jax.tree.leaves(state, is_leaf=lambda v: isinstance(v, nnx.Variable))
         self.leaves, self._tree = jax.tree.flatten(state)
 
-    def module(self, leaves: list[jax.Array]) -> Module:
+    def module(self, leaves: list[Any]) -> Any:
         return nnx.merge(self.graph, jax.tree.unflatten(self._tree, leaves))
 
     def pack(self, weights: Mapping[str, np.ndarray], dtype: Any) -> list[np.ndarray]:
@@ -118,7 +123,7 @@ class Split:
 
     def unpack(self, leaves: list[Any]) -> dict[str, np.ndarray]:
         """Arrays in the leaves' order and layout by canonical path."""
-        table = {}
+        table: dict[str, np.ndarray] = {}
         for variable, leaf in zip(self.variables, leaves, strict=True):
             array = np.asarray(leaf)
             table.update(zip(variable.paths, array if variable.stacked else [array], strict=True))

@@ -3,10 +3,10 @@
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax
 
 from archlab import norms as specs
 from archlab.ops import upcast
+from archlab_jax.kernels.norm import standardize
 from archlab_jax.module import Module, natives
 
 
@@ -15,8 +15,7 @@ class RMSNorm(Module):
     """y = x / √(mean(x²) + ε) · g."""
 
     def forward(self, x: Any, ctx: Any) -> Any:
-        wide = upcast(jnp, x)
-        y = wide * lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + self.spec.epsilon)
+        y = standardize(upcast(jnp, x), self.spec.epsilon, False)
         if self.spec.cast == "before":
             y = y.astype(x.dtype)
         scale = self.scale[...].astype(y.dtype)
@@ -28,9 +27,7 @@ class LayerNorm(Module):
     """y = (x − mean(x)) / √(var(x) + ε) · g + b."""
 
     def forward(self, x: Any, ctx: Any) -> Any:
-        wide = upcast(jnp, x)
-        centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-        y = centred * lax.rsqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True) + self.spec.epsilon)
+        y = standardize(upcast(jnp, x), self.spec.epsilon, True)
         if self.spec.cast == "before":
             y = y.astype(x.dtype)
         if self.spec.scale:

@@ -91,5 +91,3 @@ def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarr
 def program(spec: Spec, width: int, policy: Policy) -> Program:
     """The program of a spec; the same one for equal arguments, so that its compilations are shared."""
     return Program(spec, width, policy)
-
-

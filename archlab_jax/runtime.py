@@ -52,7 +52,9 @@ def mesh_of(policy: Policy) -> jax.sharding.Mesh:
 def place_params(variables: list[Any], leaves: list[np.ndarray], policy: Policy) -> list[jax.Array]:
     """Parameters (or arrays shaped like them) on the mesh, by their logical axes."""
     mesh = mesh_of(policy)
-    specs = [PartitionSpec(*placement(v.axes, leaf.shape, policy.mesh)) for v, leaf in zip(variables, leaves, strict=True)]
+    specs = [
+        PartitionSpec(*placement(v.axes, leaf.shape, policy.mesh)) for v, leaf in zip(variables, leaves, strict=True)
+    ]
     return [jax.device_put(leaf, NamedSharding(mesh, spec)) for leaf, spec in zip(leaves, specs, strict=True)]
 
 

@@ -56,8 +56,8 @@ class Stack(Module):
         """``layer`` as a pure function (x, depth, random) → (y, notes), rematerialised as the policy says."""
 
         def run(x: Any, depth: Any, random: Any) -> Any:
-            records = None if ctx.records is None else {}
-            losses = None if ctx.losses is None else {}
+            records: dict[str, Any] | None = None if ctx.records is None else {}
+            losses: dict[str, Any] | None = None if ctx.losses is None else {}
             y, _ = layer(x, ctx.replace(records=records, losses=losses, depth=depth, random=random), None)
             return y, (records or {}, losses or {})
 
@@ -65,6 +65,7 @@ class Stack(Module):
 
     def scan(self, x: Any, ctx: Any) -> Any:
         """One loop over the turns; what the layers noted comes back with the turns' own names."""
+        graph: Any
         graph, stacked = nnx.split(self.turn)
         length, turns = len(self.spec.pattern), self.spec.repeat
 
@@ -94,6 +95,7 @@ class Stack(Module):
         """All layers one by one, scanned ones cut from their stacks."""
         if not len(self.turn):
             return list(self.layers)
+        graph: Any
         graph, stacked = nnx.split(self.turn)
         layers: list[Module] = []
         for turn in range(self.spec.repeat):

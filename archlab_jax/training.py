@@ -9,16 +9,13 @@ import numpy as np
 
 from archlab.backends import Batch, StepMetrics
 from archlab.model import Model
-from archlab.optim.adamw import AdamW as AdamWSpec
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
 from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
-from archlab_jax.optim.adamw import AdamW
+from archlab_jax.optim import rule
 from archlab_jax.program import WHERE, Program, program
 from archlab_jax.runtime import Keys, place_batch, place_params, precision
-
-OPTIMIZERS = {AdamWSpec: AdamW}
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -41,7 +38,7 @@ class Trainer:
         self.program: Program = program(model, model.width, policy)
         table = schema(model.root())
         decayed = [optimizer.decays(table[v.paths[0]]) for v in self.program.split.variables]
-        self.rule = OPTIMIZERS[type(optimizer)](optimizer, decayed)
+        self.rule = rule(optimizer, decayed)
         with precision(policy):
             self.leaves = self.program.leaves(weights)
             self.opt = self.rule.initial(self.leaves)

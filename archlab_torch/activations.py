@@ -1,5 +1,6 @@
 """Elementwise functions."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from archlab import activations as specs
 from archlab_torch.module import Module, natives
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[Any, Callable[[Any], Any]] = {
     specs.ReLU: F.relu,
     specs.GELUErf: F.gelu,
     specs.GELUTanh: lambda x: F.gelu(x, approximate="tanh"),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from archlab import weights as canonical
 from archlab.backends import starting_weights, width_of
@@ -31,15 +30,15 @@ class TorchBackend:
     def build(
         self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,
         weights: Mapping[str, np.ndarray] | None = None, width: int | None = None,
-    ) -> nn.Module:  # fmt: skip
+    ) -> Any:  # fmt: skip
         """An ``nn.Module``."""
         width = width_of(spec, width)
         return programs.build(spec, width, policy, starting_weights(spec, width, seed, weights))
 
-    def dump(self, module: nn.Module) -> Weights:
+    def dump(self, module: Any) -> Weights:
         return {slot.path: slot.unpack(slot.tensor) for slot in module.slots}
 
-    def load(self, module: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    def load(self, module: Any, weights: Mapping[str, np.ndarray]) -> None:
         canonical.check(module.spec.at(module.width), weights)
         with torch.no_grad():
             for slot in module.slots:
@@ -100,7 +99,12 @@ class TorchBackend:
         return {"torch": version("torch"), "device": device}
 
     def _program(
-        self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], policy: Policy, width: int | None
+        self,
+        spec: Spec,
+        weights: Mapping[str, np.ndarray],
+        inputs: Mapping[str, Any],
+        policy: Policy,
+        width: int | None,
     ) -> programs.Program:
         if width is None and "x" in inputs:
             width = np.asarray(inputs["x"]).shape[-1]

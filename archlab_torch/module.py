@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -74,6 +74,11 @@ class Builder:
 
 class Module(nn.Module):
     """A part of a spec: parameters and parts under their canonical names; its definition is its call."""
+
+    if TYPE_CHECKING:
+        spec: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, part: Part, builder: Builder, path: str) -> None:
         super().__init__()

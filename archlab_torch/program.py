@@ -84,10 +84,10 @@ def empty_state(node: Any, dtype: torch.dtype, device: torch.device) -> Any:
     return {key: empty_state(n, dtype, device) for key, n in node.items()}
 
 
-def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> nn.Module:
+def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> Any:
     """The module of a spec with the given canonical weights; ``module.slots`` says where each one is."""
     builder = Builder(policy=policy, weights=weights, device=device_of(policy))
-    module = builder.module(spec.at(width), "")
+    module: Any = builder.module(spec.at(width), "")
     module.slots = builder.slots
     return module
 

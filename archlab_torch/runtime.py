@@ -61,11 +61,13 @@ def shard(module: nn.Module, slots: list[Any], policy: Policy) -> None:
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import Shard
 
-    mesh = init_device_mesh(device_of(policy).type, (policy.mesh.data, policy.mesh.fsdp), mesh_dim_names=("data", "fsdp"))
+    mesh = init_device_mesh(
+        device_of(policy).type, (policy.mesh.data, policy.mesh.fsdp), mesh_dim_names=("data", "fsdp")
+    )
     dims = {id(slot.tensor): _shard_dim(slot, policy) for slot in slots}
     for part in [*(m for m in module.modules() if _is_layer(module, m)), module]:
         fully_shard(part, mesh=mesh, shard_placement_fn=lambda p: Shard(dims[id(p)]))
-        part.set_gradient_divide_factor(1.0)  # losses are already divided by the count over the whole batch
+        part.set_gradient_divide_factor(1.0)  # type: ignore[operator] # losses are already divided by the count over the whole batch
 
 
 def _shard_dim(slot: Any, policy: Policy) -> int:
@@ -75,8 +77,9 @@ def _shard_dim(slot: Any, policy: Policy) -> int:
 
 
 def _is_layer(root: nn.Module, module: nn.Module) -> bool:
-    stacks = [m for m in root.modules() if isinstance(getattr(m, "layers", None), nn.ModuleList)]
-    return any(module is layer for stack in stacks for layer in stack.layers) and any(module.parameters())
+    lists = [getattr(m, "layers", None) for m in root.modules()]
+    layers = [layer for layers in lists if isinstance(layers, nn.ModuleList) for layer in layers]
+    return any(module is layer for layer in layers) and any(True for _ in module.parameters())
 
 
 class Masks:

@@ -58,7 +58,7 @@ class Stack(Module):
         """The layer's output, recomputed in the backward pass; what it notes is noted once."""
 
         def run(x: Any) -> Any:
-            losses = None if ctx.losses is None else {}
+            losses: dict[str, Any] | None = None if ctx.losses is None else {}
             y, _ = layer(x, ctx.replace(losses=losses), None)
             return y, losses or {}
 

@@ -9,19 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from archlab.backends import Batch, StepMetrics
-from archlab.layers import DropPath, Dropout
+from archlab.layers import Dropout, DropPath
 from archlab.model import Model
-from archlab.optim.adamw import AdamW as AdamWSpec
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
 from archlab.spec import walk
 from archlab.weights import Weights, check
 from archlab_torch.module import from_numpy
-from archlab_torch.optim.adamw import AdamW
+from archlab_torch.optim import rule
 from archlab_torch.program import WHERE, Program
 from archlab_torch.runtime import Masks, precision
-
-OPTIMIZERS = {AdamWSpec: AdamW}
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -43,7 +40,7 @@ class Trainer:
         self.program = Program(model, model.width, policy, weights)
         self.params = [slot.tensor for slot in self.program.slots]
         decayed = [optimizer.decays(slot.param) for slot in self.program.slots]
-        self.rule = OPTIMIZERS[type(optimizer)](optimizer, self.params, decayed)
+        self.rule = rule(optimizer, self.params, decayed)
         self.random = any(isinstance(part.spec, (Dropout, DropPath)) for _, part in walk(model.root()))
         self.count = 0
 
@@ -63,14 +60,15 @@ class Trainer:
     def _backward(self, batch: dict[str, Any]) -> Any:
         losses: dict[str, Any] = {}
         if not self.random:
-            return self._finish(*self._loss(batch, losses=losses), losses)
+            return self._finish(self._loss(batch, losses=losses), losses)
         with torch.random.fork_rng():
             torch.manual_seed(zlib.crc32(f"{self.seed}/{self.count}/{self.program.rank}".encode()))
             masks = Masks(self.program.device)
-            return self._finish(*self._loss(batch, random=masks, losses=losses), losses)
+            return self._finish(self._loss(batch, random=masks, losses=losses), losses)
 
-    def _finish(self, total: Any, counted: Any, losses: dict[str, Any]) -> Any:
+    def _finish(self, summed: tuple[Any, Any], losses: dict[str, Any]) -> Any:
         """Back-propagate this process's share of the loss; returns the loss of the whole batch."""
+        total, counted = summed
         loss = total / self._summed(counted) + sum(losses.values()) / self.program.size
         loss.backward()
         return self._summed(loss.detach())
@@ -93,7 +91,7 @@ class Trainer:
                 (grad.to_local() if hasattr(grad, "to_local") else grad).mul_(scale.to(grad.dtype))
         return norm
 
-    def _loss(self, batch: dict[str, Any], **notes: Any) -> Any:
+    def _loss(self, batch: dict[str, Any], **notes: Any) -> tuple[Any, Any]:
         where = {k: batch.get(k) for k in WHERE}
         logits, _ = self.program.call({"tokens": batch["tokens"]}, where, **notes)
         return cross_entropy(logits, batch["targets"])

@@ -32,7 +32,7 @@ class GLU(Channel):
         return m.down(m.activation(m.gate(x, ctx), ctx) * m.up(x, ctx), ctx), state
 
     def saved(self, width: int, length: int) -> float:
-        return 2.0 * self.hidden
+        return 2.0 * self.hidden - width  # both factors; gate and up share one input
 
     @classmethod
     def examples(cls) -> list[Example]:

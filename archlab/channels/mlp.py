@@ -30,6 +30,9 @@ class MLP(Channel):
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         return m.down(m.activation(m.up(x, ctx), ctx), ctx), state
 
+    def saved(self, width: int, length: int) -> float:
+        return 0.0
+
     @classmethod
     def examples(cls) -> list[Example]:
         return [

@@ -21,7 +21,7 @@ COMMANDS = ("describe", "train", "eval", "generate", "parity")
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
-class CheckFailed(Exception):
+class CheckFailed(Exception):  # noqa: N818 - a verdict, not an error
     """What was checked does not hold; the message says where, in one sentence."""
 
 

@@ -1,15 +1,13 @@
 """Texts by name, file or folder."""
 
+import functools
 import hashlib
-import http.client
 import os
 import sys
 import sysconfig
-import tempfile
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from archlab.errors import InputError, nearest
@@ -42,15 +40,7 @@ def load_text(dataset: str) -> str:
     their paths. Raises :class:`InputError` for unknown names, for files that are not UTF-8 and empty text.
     """
     named = _datasets()
-    path = Path(dataset).expanduser()
-    if dataset in named:
-        text = named[dataset]()
-    elif path.is_file():
-        text = _read(path)
-    elif path.is_dir():
-        text = "\n".join(_read(file) for file in _files(path))
-    else:
-        raise InputError(f"{dataset!r} is no dataset, file or folder; {nearest(dataset, named)}")
+    text = named[dataset]() if dataset in named else _load_path(dataset, named)
     if not text:
         raise InputError(f"the dataset {dataset!r} is empty: no text to learn from")
     return text
@@ -109,14 +99,23 @@ def _datasets() -> dict[str, Callable[[], str]]:
     for entry in entry_points(group="archlab.datasets"):
         if entry.name in named:
             raise InputError(f"entry point {entry.name!r} ({entry.value}) hides a dataset of that name; rename it")
-        # Loaded when used: a broken dataset must not stand in the way of the others.
-        named[entry.name] = lambda entry=entry: entry.load()()
+        named[entry.name] = functools.partial(_load_entry, entry)
     return named
+
+
+def _load_entry(entry: EntryPoint) -> str:
+    """Only when used: a broken dataset does not stand in the way of the others."""
+    try:
+        load = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the dataset {entry.name!r} ({entry.value}) cannot be loaded: {error}") from None
+    return load()
 
 
 def _data_folders() -> list[Path]:
     own = os.environ.get("ARCHLAB_DATA")
-    return [Path(own).expanduser()] * bool(own) + [Path.home() / ".cache" / "archlab"]
+    cache = Path.home() / ".cache" / "archlab"
+    return [Path(own).expanduser(), cache] if own else [cache]
 
 
 def _verified(download: Download, data: bytes, source: str) -> bytes:
@@ -130,6 +129,9 @@ def _verified(download: Download, data: bytes, source: str) -> bytes:
 
 
 def _get(download: Download, target: Path) -> bytes:
+    import http.client
+    import urllib.request  # slow to import, seldom needed
+
     try:
         with urllib.request.urlopen(download.url, timeout=30) as response:
             return response.read()
@@ -142,6 +144,8 @@ def _get(download: Download, target: Path) -> bytes:
 
 def _keep(data: bytes, target: Path) -> None:
     """Write in one step, so that a file is whole or absent however many runs start at once."""
+    import tempfile
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
@@ -149,6 +153,18 @@ def _keep(data: bytes, target: Path) -> None:
         Path(file.name).replace(target)
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error}; set ARCHLAB_DATA to a folder that can") from None
+
+
+def _load_path(dataset: str, named: Iterable[str]) -> str:
+    try:
+        path = Path(dataset).expanduser()
+        if path.is_dir():
+            return "\n".join(_read(file) for file in _files(path))
+        if path.is_file():
+            return _read(path)
+    except (OSError, RuntimeError) as error:  # expanduser raises the latter for an unknown user
+        raise InputError(f"the dataset {dataset!r} cannot be read: {error}") from None
+    raise InputError(f"{dataset!r} is no dataset, file or folder; {nearest(dataset, named)}")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -163,5 +179,3 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: see byte {error.start}; convert or remove it") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from None

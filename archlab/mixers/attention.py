@@ -10,7 +10,8 @@ from archlab.layers import Dropout, Linear
 from archlab.masks import Visibility, visible, visible_pairs
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
-from archlab.positions import PositionBias, Rotary
+from archlab.rotary import Rotary
+from archlab.score_bias import PositionBias
 from archlab.spec import Cost, Example, Mixer, Norm, Parts, State, updated
 
 
@@ -110,7 +111,10 @@ class Attention(Mixer):
 
     def project(self, m: Any, x: Any, ctx: Any) -> tuple[Any, Any, Any]:
         """Queries (B, T, H, K), keys and values (B, T, G, K), normalised and rotated."""
-        q, k, v = m.query(x, ctx), m.key(x, ctx), m.value(x, ctx)
+        return self.arrange(m, m.query(x, ctx), m.key(x, ctx), m.value(x, ctx), ctx)
+
+    def arrange(self, m: Any, q: Any, k: Any, v: Any, ctx: Any) -> tuple[Any, Any, Any]:
+        """Projections (B, T, HK), (B, T, GK), (B, T, GK) by head, normalised and rotated."""
         if self.qk_norm and self.qk_norm_over == "heads":
             q, k = m.query_norm(q, ctx), m.key_norm(k, ctx)
         q = rearrange(q, "B T (H K) -> B T H K", H=self.heads)
@@ -145,7 +149,11 @@ class Attention(Mixer):
         return Cost(visible=pair * seen, executed=pair * length)
 
     def saved(self, width: int, length: int) -> float:
-        return float(self.size(width) * 2 * (self.heads + self.kv_heads))
+        size = self.size(width)
+        kept = size * (self.heads + 2 * self.kv_heads) - 2 * width  # q, k and v, whose projections share one input
+        if self.qk_norm and self.qk_norm_over == "head":
+            kept += size * (self.heads + self.kv_heads - 2)  # each norm counts one head
+        return float(kept)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -64,7 +64,9 @@ def bigram_run(dataset: str, *, vocab: int = 96, **train: Any) -> RunConfig:
 class BigramTrainer:
     """Implements :class:`archlab.backends.Trainer`."""
 
-    def __init__(self, model: Model, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip_to: float | None):
+    def __init__(
+        self, model: Model, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip_to: float | None
+    ) -> None:
         self._params: Arrays = {path: np.array(value) for path, value in weights.items()}
         self._optimizer, self._clip = optimizer, clip_to
         self._state = optimizer.initial(self._params)
@@ -108,7 +110,7 @@ class BigramTrainer:
 class BigramDecoder:
     """Implements :class:`archlab.backends.Decoder`."""
 
-    def __init__(self, weights: Mapping[str, np.ndarray], batch: int, length: int):
+    def __init__(self, weights: Mapping[str, np.ndarray], batch: int, length: int) -> None:
         self._weights, self._batch, self._left = weights, batch, length
 
     def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
@@ -128,7 +130,7 @@ class BigramDecoder:
 class BigramBackend:
     """Implements what training and generation use of :class:`archlab.backends.Backend`."""
 
-    def __init__(self, name: str = "bigram"):
+    def __init__(self, name: str = "bigram") -> None:
         self.name = name
 
     def trainer(
@@ -141,7 +143,7 @@ class BigramBackend:
         policy: Policy = Policy(),
         seed: int = 0,
     ) -> BigramTrainer:
-        return BigramTrainer(model, weights, optimizer, clip)
+        return BigramTrainer(model, dict(weights), optimizer, clip)
 
     def decoder(
         self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()

@@ -130,6 +130,14 @@ def test_resuming_refuses_what_would_not_be_the_same_run(config, tmp_path):
         loop.resume(run, other, BigramBackend())
 
 
+def test_a_checkpoint_of_another_architecture_is_refused_though_its_shapes_fit(config, tmp_path):
+    loop.train(config, BigramBackend(), out=tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    foreign = dataclasses.replace(run, config=config.replace(model=config.model.replace(softcap=30.0)))
+    with pytest.raises(InputError, match="step-000020 belongs to the architecture"):
+        foreign.weights()
+
+
 def test_a_loss_that_is_not_finite_stops_training_and_names_the_step(config, tmp_path):
     class Exploding(BigramTrainer):
         def step(self, batch, rate):

@@ -55,6 +55,10 @@ class Run:
     def weights(self, which: str = "last") -> tuple[int, Weights]:
         """The step and the weights of the checkpoint that ``which`` names: "last", "best" or a step."""
         step = self.checkpoints.find(which)
+        found, expected = self.checkpoints.state(step).spec_hash, self.config.model.hash()
+        if found != expected:
+            path = self.checkpoints.path(step)
+            raise InputError(f"{path} belongs to the architecture {found[:12]}…, the run's is {expected[:12]}…")
         return step, self.checkpoints.weights(step, self.config.model.root())
 
     def add_session(self, backend: Backend, from_step: int) -> None:

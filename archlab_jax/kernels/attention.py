@@ -41,7 +41,7 @@ def _has_cudnn(q: Any) -> bool:
 
 
 def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any | None, causal: bool) -> Any:
-    implementation = "cudnn" if _has_cudnn(q) else "xla"
+    implementation: Any = "cudnn" if _has_cudnn(q) else "xla"
     if mask is None:
         return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=causal, implementation=implementation)
     seen = jnp.any(mask, axis=-1)  # a row that sees nothing is let see everything, then set to 0

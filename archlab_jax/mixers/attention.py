@@ -9,6 +9,7 @@ from archlab.masks import visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_jax.kernels.attention import attend
+from archlab_jax.layers import joint
 from archlab_jax.module import Builder, Module, View, natives
 
 
@@ -21,7 +22,7 @@ class Attention(Module):
         self.kernel = builder.policy.attention
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        q, k, v = self.spec.project(View(self), x, ctx)
+        q, k, v = self.spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
         if state is None and ctx.plain and self.spec.window is None and self.spec.visibility != "prefix":
             y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
         else:
@@ -37,7 +38,8 @@ class Attention(Module):
         spec, bias, drop = self.spec, None, None
         if spec.score_bias:
             positions = ctx.positions if positions is None else positions
-            bias = self.score_bias(spec.heads, ctx, positions, jnp.zeros((), jnp.promote_types(q.dtype, jnp.float32)))
+            like = jnp.zeros((), jnp.promote_types(q.dtype, jnp.float32))
+            bias = self.score_bias(spec.heads, ctx, positions, like)
         if spec.dropout and ctx.random is not None:
             drop = lambda w: self.dropout(w.reshape(w.shape[0], -1, *w.shape[3:]), ctx).reshape(w.shape)  # noqa: E731
         return attend(

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import optax
 
 from archlab.optim import adamw as specs
+from archlab_jax.optim import rule
 
 
+@rule.register(specs.AdamW)
 class AdamW:
     """The update rule of :class:`archlab.optim.adamw.AdamW` on a list of leaves."""
 

@@ -8,6 +8,7 @@ from archlab.masks import visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_torch.kernels.attention import attend
+from archlab_torch.layers import joint
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -20,7 +21,7 @@ class Attention(Module):
         self.kernel = builder.policy.attention
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        q, k, v = self.spec.project(self, x, ctx)
+        q, k, v = self.spec.arrange(self, *joint((self.query, self.key, self.value), x, ctx), ctx)
         if state is None and ctx.plain and self.spec.window is None and self.spec.visibility != "prefix":
             y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
         else:
@@ -36,7 +37,9 @@ class Attention(Module):
         spec, bias, drop = self.spec, None, None
         if spec.score_bias:
             positions = ctx.positions if positions is None else positions
-            bias = self.score_bias(spec.heads, ctx, positions, q.new_zeros((), dtype=torch.promote_types(q.dtype, torch.float32)))
+            bias = self.score_bias(
+                spec.heads, ctx, positions, q.new_zeros((), dtype=torch.promote_types(q.dtype, torch.float32))
+            )
         if spec.dropout and ctx.random is not None:
             drop = lambda w: self.dropout(w, ctx)  # noqa: E731
         return attend(

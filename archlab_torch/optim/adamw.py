@@ -5,8 +5,10 @@ from typing import Any
 import torch
 
 from archlab.optim import adamw as specs
+from archlab_torch.optim import rule
 
 
+@rule.register(specs.AdamW)
 class AdamW:
     """The update rule of :class:`archlab.optim.adamw.AdamW` on a list of parameters."""
 

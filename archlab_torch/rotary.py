@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from archlab import positions as specs
+from archlab import rotary as specs
 from archlab.spec import Part
 from archlab_torch.module import Builder, Module, natives
 from archlab_torch.norms import wide_dtype

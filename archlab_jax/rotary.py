@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from archlab import positions as specs
+from archlab import rotary as specs
 from archlab.ops import upcast
 from archlab.spec import Part
 from archlab_jax.module import Builder, Module, natives

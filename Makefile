@@ -1,0 +1,41 @@
+# Two commands: `make demo` and `make test`. Both set up everything first; a second setup is instant.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup
+WORKERS ?= 2
+
+.PHONY: setup demo test test-all lint types bench clean
+
+setup: $(STAMP)
+
+# torch comes first and pinned: any other torch would bring gigabytes of GPU libraries.
+$(STAMP): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[jax,torch,dev]"
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/python -m archlab.demo
+
+# Items of one example stay on one worker, so that they share compilations.
+test: setup lint types
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+test-all: setup lint types
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/train_step.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,126 @@
+"""The exit statuses and the messages of the whole command line."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from archlab.cli import COMMANDS, CheckFailed, main
+from archlab.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def describe_that(monkeypatch):
+    """Replaces what ``archlab describe`` does."""
+
+    def replace(action):
+        def command() -> None:
+            action()
+
+        module = types.SimpleNamespace(command=command, EXAMPLES=("archlab describe",))
+        monkeypatch.setitem(sys.modules, "archlab.cli.describe", module)
+
+    return replace
+
+
+def _raiser(error):
+    def action():
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("[x]: wrong,\n  so change it"), 2, "archlab: error: [x]: wrong, so change it\n"),
+        (CheckFailed("3 of 5 do not agree"), 1, "archlab: check failed: 3 of 5 do not agree\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_a_command_raises_is_one_line_and_a_status(describe_that, capsys, error, status, line):
+    describe_that(_raiser(error))
+    assert main(["describe"]) == status
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", line)
+
+
+def test_a_bug_shows_its_traceback(describe_that):
+    describe_that(_raiser(ZeroDivisionError("bug")))
+    with pytest.raises(ZeroDivisionError):
+        main(["describe"])
+
+
+def test_a_long_message_stays_on_one_line(describe_that, capsys):
+    describe_that(_raiser(InputError("word " * 100)))
+    main(["describe"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["describe"], "Missing argument 'CONFIG'; see archlab describe --help"),
+        (["describe", "--jsn"], "No such option: --jsn"),
+        (["describe", "x", "--length", "many"], "Invalid value for '--length'"),
+        (["descibe"], "No such command 'descibe'"),
+        (["describe", "configs/tiny_lama.yaml"], "did you mean configs/tiny_llama.yaml?"),
+        (["describe", "configs/tiny_llama.yaml", "stack.repeat=two"], "stack.repeat: 'two' is not an integer"),
+        (["describe", "configs/tiny_llama.yaml", "stack.pattern[0].mixer.heads=7"], "heads"),
+    ],
+)
+def test_wrong_arguments_give_one_line_and_status_2(monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(ROOT)
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("archlab: error: ")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_shows_an_example(capsys, command):
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Example" in out
+    assert f"archlab {command} " in out
+
+
+def test_the_help_of_all_lists_every_command_and_an_example(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+    assert "Example" in out
+
+
+def test_only_the_called_command_is_imported():
+    code = (
+        "import sys, archlab.cli as c; c.main(['describe', '--help']); print([m for m in sys.modules if 'cli.' in m])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = out.splitlines()[-1]
+    assert "archlab.cli.describe" in loaded
+    assert "archlab.cli.train" not in loaded
+
+
+def _best_seconds(code: str) -> float:
+    """The best of several fresh processes, so that a busy machine does not decide."""
+    timed = f"import time; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
+    runs = (subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True) for _ in range(7))
+    return min(float(run.stdout.splitlines()[-1]) for run in runs)
+
+
+def test_importing_archlab_is_fast_and_brings_no_framework():
+    assert _best_seconds("import archlab") < 0.3
+    heavy = ("jax", "flax", "torch", "grain", "matplotlib", "transformers", "tokenizers", "rich", "typer")
+    code = f"import sys, archlab, archlab.reference; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_help_is_fast():
+    assert _best_seconds("import archlab.cli; archlab.cli.main(['--help'])") < 0.5

@@ -1,0 +1,190 @@
+"""Rotations of queries and keys by position.
+
+Phases are computed in float32 at least (bfloat16 cannot hold integers above 256), from
+integer positions.
+"""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from archlab.config import Config
+from archlab.ops import angles, upcast
+from archlab.spec import Example, Map
+
+
+class RopeScaling(Config):
+    """How the frequencies of :class:`RoPE` are changed for longer contexts."""
+
+    tagged = True
+    abstract = True
+
+    def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
+        """The changed radians a position, (K/2,) float64."""
+        raise NotImplementedError
+
+    def magnitude(self) -> float:
+        """What the rotated vectors are multiplied with."""
+        return 1.0
+
+
+class LinearScaling(RopeScaling):
+    """Positions divided by ``factor`` (https://arxiv.org/abs/2306.15595)."""
+
+    factor: float
+
+    def check(self) -> None:
+        self.require(self.factor >= 1, "factor", "must be ≥ 1")
+
+    def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
+        return rates / self.factor
+
+
+class NTKScaling(RopeScaling):
+    """theta' = theta · factor^(K/(K−2)): the slowest pair slows by ``factor``, the fastest keeps its pace."""
+
+    factor: float
+
+    def check(self) -> None:
+        self.require(self.factor >= 1, "factor", "must be ≥ 1")
+
+    def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
+        pairs = len(rates)
+        exponent = pairs / max(pairs - 1, 1)
+        return (theta * self.factor**exponent) ** (-np.arange(pairs) / pairs)
+
+
+class YarnScaling(RopeScaling):
+    """YaRN (https://arxiv.org/abs/2309.00071): pairs that turn often keep their pace, slow ones are interpolated.
+
+    A pair that makes more than ``beta_fast`` turns in ``original_length`` positions is kept; with fewer than
+    ``beta_slow`` turns it is divided by ``factor``; between, the two are blended along the pair's index.
+    Rotated vectors are multiplied by ``attention_factor``, by default 0.1 ln(factor) + 1.
+    """
+
+    factor: float
+    original_length: int
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+
+    def check(self) -> None:
+        self.require(self.factor >= 1, "factor", "must be ≥ 1")
+        self.require(self.original_length > 0, "original_length", "must be > 0")
+        self.require(self.beta_fast > self.beta_slow, "beta_fast", f"must exceed beta_slow = {self.beta_slow}")
+
+    def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
+        pairs = len(rates)
+
+        def pair_with(turns: float) -> float:
+            return pairs * math.log(self.original_length / (turns * 2 * math.pi)) / math.log(theta)
+
+        low = max(math.floor(pair_with(self.beta_fast)), 0)
+        high = min(math.ceil(pair_with(self.beta_slow)), 2 * pairs - 1)
+        blend = np.clip((np.arange(pairs) - low) / max(high - low, 0.001), 0, 1)
+        return rates * (1 - blend) + rates / self.factor * blend
+
+    def magnitude(self) -> float:
+        return 0.1 * math.log(self.factor) + 1.0 if self.attention_factor is None else self.attention_factor
+
+
+class Llama3Scaling(RopeScaling):
+    """Llama 3.1's: wavelengths above original_length/low_factor are divided by ``factor``, those below
+    original_length/high_factor are kept, and between them the rate is blended linearly in 1/wavelength.
+    """
+
+    factor: float
+    low_factor: float
+    high_factor: float
+    original_length: int
+
+    def check(self) -> None:
+        self.require(self.factor >= 1, "factor", "must be ≥ 1")
+        self.require(self.original_length > 0, "original_length", "must be > 0")
+        self.require(self.high_factor > self.low_factor, "high_factor", f"must exceed low_factor = {self.low_factor}")
+
+    def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
+        turns = self.original_length * rates / (2 * math.pi)
+        blend = np.clip((turns - self.low_factor) / (self.high_factor - self.low_factor), 0, 1)
+        return (1 - blend) * rates / self.factor + blend * rates
+
+
+class Rotary(Map):
+    """A map that turns the heads of queries or keys, (B, T, H, K) → (B, T, H, K), by their positions."""
+
+    abstract = True
+
+    def saved(self, width: int, length: int) -> float:
+        return 0.0
+
+
+class RoPE(Rotary):
+    """Rotary position embedding (https://arxiv.org/abs/2104.09864): pair i turns by t · theta^(−2i/R).
+
+    theta
+        The base of the frequencies.
+    fraction
+        The share of the head that is rotated, R = K · fraction rounded down to even; the rest passes.
+    layout
+        "half" pairs i with i + R/2 (Llama, GPT-NeoX); "interleaved" pairs 2i with 2i + 1 (the paper, GPT-J).
+    scaling
+        A change of the frequencies for longer contexts.
+    """
+
+    theta: float
+    layout: Literal["half", "interleaved"]
+    fraction: float = 1.0
+    scaling: RopeScaling | None = None
+
+    def check(self) -> None:
+        self.require(self.theta > 1, "theta", "must be > 1")
+        self.require(0 < self.fraction <= 1, "fraction", "must lie in (0, 1]")
+
+    def rotated(self, width: int) -> int:
+        """How many of a head's ``width`` entries turn."""
+        return int(width * self.fraction) // 2 * 2
+
+    def rates(self, width: int) -> np.ndarray:
+        """Radians a position for every pair, (R/2,) float64."""
+        size = self.rotated(width)
+        rates = self.theta ** -(np.arange(0, size, 2) / size)
+        return rates if self.scaling is None else self.scaling.rates(rates, self.theta)
+
+    def magnitude(self) -> float:
+        return 1.0 if self.scaling is None else self.scaling.magnitude()
+
+    def forward(self, m: Any, x: Any, ctx: Any) -> Any:
+        xp, size = ctx.xp, self.rotated(x.shape[-1])
+        phase = angles(ctx, ctx.positions, self.rates(x.shape[-1]), x)[:, :, None, :]
+        cos, sin = xp.cos(phase) * self.magnitude(), xp.sin(phase) * self.magnitude()
+        wide = upcast(xp, x[..., :size])
+        a, b = self._pairs(wide)
+        turned = self._join(xp, a * cos - b * sin, b * cos + a * sin)
+        return xp.concat([xp.astype(turned, x.dtype), x[..., size:]], axis=-1)
+
+    def _pairs(self, x: Any) -> tuple[Any, Any]:
+        if self.layout == "half":
+            half = x.shape[-1] // 2
+            return x[..., :half], x[..., half:]
+        return x[..., 0::2], x[..., 1::2]
+
+    def _join(self, xp: Any, a: Any, b: Any) -> Any:
+        if self.layout == "half":
+            return xp.concat([a, b], axis=-1)
+        return xp.reshape(xp.stack([a, b], axis=-1), (*a.shape[:-1], 2 * a.shape[-1]))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        from archlab.mixers.attention import attention_example
+
+        yarn = YarnScaling(factor=4.0, original_length=64, beta_fast=8.0)
+        llama3 = Llama3Scaling(factor=8.0, low_factor=1.0, high_factor=4.0, original_length=64)
+        return [
+            attention_example(rotary=cls(theta=10000.0, layout="half"), length=520),
+            attention_example(rotary=cls(theta=500.0, layout="interleaved", fraction=0.5)),
+            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=LinearScaling(factor=2.0))),
+            attention_example(rotary=cls(theta=10000.0, layout="interleaved", scaling=NTKScaling(factor=4.0))),
+            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=yarn)),
+            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=llama3)),
+        ]

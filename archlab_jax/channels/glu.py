@@ -1,0 +1,16 @@
+"""The gated linear unit, with its two input products as one."""
+
+from typing import Any
+
+from archlab.channels import glu as specs
+from archlab_jax.layers import joint
+from archlab_jax.module import Module, natives
+
+
+@natives.register(specs.GLU)
+class GLU(Module):
+    """y = (f(x W_gate) ⊙ x W_up) W_down."""
+
+    def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        gate, up = joint((self.gate, self.up), x, ctx)
+        return self.down(self.activation(gate, ctx) * up, ctx), state
