@@ -173,6 +173,19 @@ def find_backend(name: str) -> Backend:
     raise InputError(f"no backend {name!r}; {nearest(name, backend_names())}")
 
 
+def build(
+    spec: Spec,
+    *,
+    backend: str,
+    policy: Policy = Policy(),
+    seed: int | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
+    width: int | None = None,
+) -> Any:
+    """``spec`` as a module of the backend called ``backend``, from a seed or from canonical weights."""
+    return find_backend(backend).build(spec, policy=policy, seed=seed, weights=weights, width=width)
+
+
 def width_of(spec: Spec, width: int | None) -> int:
     """A model's own width, or the one given."""
     if isinstance(spec, Model):

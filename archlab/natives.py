@@ -35,17 +35,19 @@ class Natives:
         return add
 
     def find(self, spec: Spec) -> Any | None:
-        """The native class for ``spec``, or None where its definition is to be run.
+        """The native class for ``spec``, or None where its definition is to be run by the generic one.
 
-        A subclass inherits a native form as long as it keeps the definition that form implements.
+        A subclass inherits a native form as long as it keeps the definition that form implements. What is
+        registered for an abstract kind is that kind's own generic class.
         """
         self._load_sibling(type(spec))
-        for cls in type(spec).__mro__:
+        ancestors = type(spec).__mro__
+        for cls in ancestors:
             if cls in self._table:
                 return self._table[cls]
             if "forward" in cls.__dict__:
-                return None
-        return None
+                break
+        return next((self._table[c] for c in ancestors if c in self._table and c.abstract), None)
 
     def _load_sibling(self, cls: type[Spec]) -> None:
         source = getattr(sys.modules.get(cls.__module__), "__archlab_source__", None)

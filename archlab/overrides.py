@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from archlab import yaml_text
 from archlab.config import Config, FieldError, show
@@ -29,8 +29,8 @@ def override(config: C, changes: Sequence[str]) -> C:
 
 def _family(config: C) -> type[C]:
     """The class whose members may take the place of ``config``: its nearest abstract base if it is tagged."""
-    bases = type(config).__mro__[1:] if config.tagged else ()
-    return next((base for base in bases if issubclass(base, Config) and base.abstract), type(config))
+    bases = [base for base in type(config).__mro__[1:] if issubclass(base, Config) and base.abstract]
+    return cast(type[C], bases[0] if config.tagged else type(config))
 
 
 def _apply(data: Any, change: str) -> None:

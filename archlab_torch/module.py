@@ -96,8 +96,8 @@ class Module(nn.Module):
         """The spec's definition; a native module overrides it."""
         return self.spec.forward(self, x, ctx, *args)
 
-    def extra_repr(self) -> str:
-        return type(self.spec).__name__ if type(self) is Module else ""
+    def _get_name(self) -> str:
+        return type(self.spec).__name__
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:

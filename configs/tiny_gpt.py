@@ -49,7 +49,7 @@ def get_config():
         norm=norm,
         head=None,  # tied to the embedding
     )
-    data = DataConfig(dataset="python-stdlib", tokenizer=ByteTokenizer(), length=LENGTH, batch=16)
+    data = DataConfig(dataset="python-stdlib", tokenizer=ByteTokenizer(), length=LENGTH, batch=8)
     train = TrainConfig(
         steps=STEPS,
         optimizer=AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.1),

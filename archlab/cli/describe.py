@@ -127,14 +127,14 @@ def parts_table(account: "Account") -> "RenderableType":
     for name in ("params", *account.forward_flops()):
         table.add_column(name, justify="right", no_wrap=True)
     for guide, label, part, times in _rows(account.root, "", "", 1):
-        name = Text.assemble((guide, "dim"), (label, "cyan"), " " if label else "", part.type)
+        line = Text.assemble((guide, "dim"), (label, "cyan"), " " if label else "", part.type)
         if times > 1:
-            name.append(f" ×{times}", "bold magenta")
+            line.append(f" ×{times}", "bold magenta")
         if part.shared:
-            name.append(f" → shared.{part.shared}", "yellow")
+            line.append(f" → shared.{part.shared}", "yellow")
         shapes = Text("\n").join(_shape(*item) for item in part.params.items())
         counts = [short(part.parameters), *map(short, part.flops.as_dict().values())]
-        table.add_row(name, shapes, *counts, style=None if part.parameters or part.flops.executed else "dim")
+        table.add_row(line, shapes, *counts, style=None if part.parameters or part.flops.executed else "dim")
     return table
 
 

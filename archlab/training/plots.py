@@ -44,9 +44,14 @@ def _draw_run(axes: "Axes", path: Path, index: int, count: int) -> None:
     train, held_out = ([r for r in rows if r.split == split] for split in ("train", "val"))
     axes.plot(*_points(train), color=colour, linewidth=1.4 + 2.6 * behind, alpha=0.9 if not behind else 0.45)
     axes.plot(
-        *_points(held_out), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), marker="os^Dv<"[index % 6],
-        markersize=5 + 3 * behind, markerfacecolor="white" if not behind else colour, markeredgewidth=1.4,
-    )  # fmt: skip
+        *_points(held_out),
+        color=colour,
+        linestyle="none",
+        marker="os^Dv<"[index % 6],
+        markersize=5.5 + 3.5 * behind,
+        markerfacecolor="white" if not behind else colour,
+        markeredgewidth=1.5,
+    )
     ends = f"train {train[-1].loss:.3f}" if train else "no step yet"
     ends += f", held-out {held_out[-1].loss:.3f}" if held_out else ""
     axes.plot([], [], color=colour, linewidth=4, label=f"{label}   {ends}")
