@@ -28,8 +28,6 @@ setup(
         "torch": ["torch>=2.11"],
         "dev": [
             "build",
-            "jaxtyping>=0.3",
-            "beartype>=0.20",
             "mypy>=1.15",
             "pre-commit>=4",
             "pytest>=8",

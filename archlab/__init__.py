@@ -1,5 +1,8 @@
 """archlab: describe a language-model architecture once, run it in JAX and in PyTorch."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from archlab import reference
 from archlab.activations import (
     GELUErf,
@@ -13,7 +16,7 @@ from archlab.activations import (
     SquaredReLU,
     Tanh,
 )
-from archlab.backends import backend_names, build, find_backend
+from archlab.backends import backend_names, build, find_backend, initial_weights
 from archlab.block import Block, ParallelBlock
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
@@ -35,6 +38,11 @@ from archlab.score_bias import ALiBi, RelativeBias
 from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param, Part, Shared, Spec, State
 from archlab.stack import Stack
 
+if TYPE_CHECKING:
+    from archlab.architecture import Architecture, ArchitectureConfig, FeedForward, MultiHeadAttention
+    from archlab.builder import ModelBuilder
+    from archlab.experiment import Experiment
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -42,6 +50,8 @@ __all__ = [
     "MLP",
     "ALiBi",
     "AdamW",
+    "Architecture",
+    "ArchitectureConfig",
     "Attention",
     "Block",
     "Channel",
@@ -53,7 +63,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Example",
+    "Experiment",
     "FanInNormal",
+    "FeedForward",
     "GELUErf",
     "GELUSigmoid",
     "GELUTanh",
@@ -73,6 +85,8 @@ __all__ = [
     "Mesh",
     "Mixer",
     "Model",
+    "ModelBuilder",
+    "MultiHeadAttention",
     "NTKScaling",
     "Norm",
     "Normal",
@@ -108,6 +122,22 @@ __all__ = [
     "backend_names",
     "build",
     "find_backend",
+    "initial_weights",
     "reference",
     "registered",
 ]
+
+_DOORS = {  # what trains and what builds is imported when it is first asked for
+    "Architecture": "archlab.architecture",
+    "ArchitectureConfig": "archlab.architecture",
+    "Experiment": "archlab.experiment",
+    "FeedForward": "archlab.architecture",
+    "ModelBuilder": "archlab.builder",
+    "MultiHeadAttention": "archlab.architecture",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"module 'archlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_DOORS[name]), name)

@@ -14,6 +14,7 @@ import numpy as np
 from archlab import weights as canonical
 from archlab.errors import InputError, nearest
 from archlab.model import Model
+from archlab.natives import Natives
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
 from archlab.reference import Result
@@ -76,9 +77,10 @@ class Decoder(Protocol):
 
 
 class Backend(Protocol):
-    """One framework's implementation of all specs."""
+    """One framework's implementation of all specs; ``natives`` says which have a form of its own."""
 
     name: str
+    natives: Natives
 
     def build(
         self,
@@ -184,6 +186,11 @@ def build(
 ) -> Any:
     """``spec`` as a module of the backend called ``backend``, from a seed or from canonical weights."""
     return find_backend(backend).build(spec, policy=policy, seed=seed, weights=weights, width=width)
+
+
+def initial_weights(spec: Spec, *, seed: int, width: int | None = None) -> Weights:
+    """Canonical first weights of ``spec``: a pure function of the seed and each parameter's path."""
+    return canonical.initial(spec.at(width_of(spec, width)), seed)
 
 
 def width_of(spec: Spec, width: int | None) -> int:

@@ -348,10 +348,15 @@ def _plain(value: Any) -> Any:
 
 
 def _identity(value: Any) -> Any:
-    """Like :func:`_plain`, with class names instead of import paths: where a file lies is no identity."""
+    """What the hash is taken of: class names instead of import paths, and no field at its default.
+
+    Where a file lies is no identity, and a field that a later version adds does not change older ones'.
+    """
     if isinstance(value, Config):
-        items = {f.name: _identity(getattr(value, f.name)) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
-        return items | {"type": type(value).__name__}
+        fields = dataclasses.fields(value)  # type: ignore[arg-type]
+        items = {f.name: getattr(value, f.name) for f in fields}
+        changed = {f.name: _identity(items[f.name]) for f in fields if items[f.name] != f.default}
+        return changed | {"type": type(value).__name__}
     if isinstance(value, (tuple, list)):
         return [_identity(v) for v in value]
     if isinstance(value, dict):

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +101,10 @@ def test_config_dict_tuples_and_references_are_resolved():
 
 
 def test_hashes_are_the_same_for_ever_and_in_any_order_of_fields():
-    assert tiny_model().hash() == "e2cd133bbe650badfd72ea03d3ae417c3b146f3c7d9ed3cb489aaabd87538828"
+    assert tiny_model().hash() == "25a78a8fd5b730b924c13b72bf7e45539ea78d6bff32fb29620094b676301a7a"
     assert (
         config_files.load(ROOT / "configs" / "tiny_llama.yaml").hash()
-        == "1175c98f10bfbca563bce250a8f7a84fce300e84907d42a7f5c51f11a27995dd"
+        == "719250712bc73fb59d37140fabb9f91c1c8fca170871115869dc5d3220959150"
     )
 
     def backwards(node):
@@ -218,6 +221,22 @@ def test_a_user_block_by_module_and_by_shorthand(tmp_path, monkeypatch):
     config_files.save(tiny_model(), tmp_path / "m.json")
     change = f"stack.pattern[0].mixer={tmp_path}/fading_module.py:Fading"
     _runs(config_files.load_model(tmp_path / "m.json", [change]))
+
+
+def test_an_installed_block_by_its_short_name(tmp_path):
+    (tmp_path / "fading_package.py").write_text(MIXER)
+    metadata = tmp_path / "fading-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fading\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[archlab.specs]\nFading = fading_package:Fading\n")
+    (tmp_path / "c.yaml").write_text(yaml_text.write(_using("Fading")))
+    code = "import sys; from archlab.cli import main; sys.exit(main(['describe', 'c.yaml']))"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mixer Fading" in done.stdout
 
 
 def test_where_a_block_lies_is_no_part_of_the_hash(tmp_path):

@@ -40,12 +40,16 @@ class Natives:
         A subclass inherits a native form as long as it keeps the definition that form implements. What is
         registered for an abstract kind is that kind's own generic class.
         """
-        self._load_sibling(type(spec))
-        ancestors = type(spec).__mro__
-        for cls in ancestors:
-            if cls in self._table:
-                return self._table[cls]
-            if "forward" in cls.__dict__:
+        return self.find_class(type(spec))
+
+    def find_class(self, cls: type[Spec]) -> Any | None:
+        """The same for specs of class ``cls``."""
+        self._load_sibling(cls)
+        ancestors = cls.__mro__
+        for ancestor in ancestors:
+            if ancestor in self._table:
+                return self._table[ancestor]
+            if "forward" in ancestor.__dict__:
                 break
         return next((self._table[c] for c in ancestors if c in self._table and c.abstract), None)
 

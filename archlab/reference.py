@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import numpy as xp
 
 from archlab import inputs as model_inputs
 from archlab import weights as canonical
@@ -79,7 +78,7 @@ def run(
     records: dict[str, np.ndarray] = {}
     losses: dict[str, Any] = {}
     ctx = Context(
-        xp=xp, scan=_loop, erf=_erf, constant=np.asarray, dtype=np.dtype(dtype), records=records, losses=losses,
+        xp=np, scan=_loop, erf=_erf, constant=np.asarray, dtype=np.dtype(dtype), records=records, losses=losses,
         shared=getattr(module, "shared", {}), **where,
     )  # fmt: skip
     out = module(x, ctx, state) if takes_state(spec) else (module(x, ctx), state)
@@ -87,7 +86,7 @@ def run(
 
 
 def _loop(step: Any, carry: Any, inputs: tuple) -> Any:
-    return loop(xp, step, carry, inputs)
+    return loop(np, step, carry, inputs)
 
 
 def _arguments(spec: Spec, inputs: Mapping[str, Any], width: int | None, state: Any, dtype: type) -> Any:

@@ -17,7 +17,7 @@ from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_jax import program as programs
 from archlab_jax.decoding import Decoder
-from archlab_jax.module import Module, Split
+from archlab_jax.module import Module, Split, natives
 from archlab_jax.runtime import place_batch, precision
 from archlab_jax.training import Trainer
 
@@ -26,6 +26,7 @@ class JaxBackend:
     """Flax NNX modules, compiled with XLA."""
 
     name = "jax"
+    natives = natives
 
     def build(
         self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,

@@ -17,7 +17,7 @@ from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_torch import program as programs
 from archlab_torch.decoding import Decoder
-from archlab_torch.module import from_numpy, to_numpy
+from archlab_torch.module import from_numpy, natives, to_numpy
 from archlab_torch.runtime import precision
 from archlab_torch.training import Trainer
 
@@ -26,6 +26,7 @@ class TorchBackend:
     """``torch.nn`` modules, on one process or, under a mesh, on as many as it has (FSDP2)."""
 
     name = "torch"
+    natives = natives
 
     def build(
         self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,
@@ -79,7 +80,8 @@ class TorchBackend:
                 x.requires_grad_()
             losses: dict[str, Any] = {}
             output, _ = program.call(x, where, losses=losses)
-            (output * program.share(np.asarray(cotangent).astype(dtype))).sum().backward()
+            objective = (output * program.share(np.asarray(cotangent).astype(dtype))).sum()
+            (objective + sum(losses.values()) / program.size).backward()
         grads = {slot.path: slot.unpack(_gradient(slot.tensor)) for slot in program.slots}
         return grads, None if isinstance(x, dict) else program.gather(_gradient(x))
 

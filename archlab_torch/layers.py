@@ -1,9 +1,7 @@
 """Linear map, embedding and dropout."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -33,14 +31,6 @@ class Linear(nn.Linear):
     def forward(self, x: Any, ctx: Any) -> Any:  # type: ignore[override]
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.linear(x, self.weight.to(x.dtype), bias)
-
-
-def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
-    """Several linear maps of one x, as one matrix product where nobody listens to them one by one."""
-    if ctx.records is not None or any(type(n) is not Linear or n.bias is not None for n in linears):
-        return [linear(x, ctx) for linear in linears]
-    weights = [linear.weight.to(x.dtype) for linear in linears]
-    return list(F.linear(x, torch.cat(weights)).split([w.shape[0] for w in weights], dim=-1))
 
 
 @natives.register(specs.Embedding)

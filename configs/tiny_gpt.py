@@ -1,7 +1,7 @@
 """A tiny GPT-2-like model on the source text of Python's own standard library, byte by byte.
 
-    archlab train configs/tiny_gpt.py --backend torch
-    archlab train configs/tiny_gpt.py --backend jax
+archlab train configs/tiny_gpt.py --backend torch
+archlab train configs/tiny_gpt.py --backend jax
 """
 
 from archlab.activations import GELUTanh

@@ -107,14 +107,16 @@ def _other_operations(jaxpr) -> int:
 
 @pytest.mark.parametrize("name", ["llama", "parallel"])
 def test_activations_are_what_autograd_keeps(name):
-    """Within a fifth: what stays out are statistics, masks, rotation tables and keys repeated for their queries.
+    """An estimate of what must be kept; PyTorch keeps up to a quarter more.
 
-    The difference of two batches leaves out weights and copies of them.
+    More: a norm's output before its scale (the input is counted), queries and keys before rotation, whose storage
+    the values share, rotation tables, statistics, masks. Less, by up to a twentieth: the one input of parallel
+    branches is counted in both. The difference of two batches leaves out weights and copies of them.
     """
     model = MODELS[name]
     found = _kept_by_autograd(model, 2 * BATCH) - _kept_by_autograd(model, BATCH)
     estimate = account(model, LENGTH, batch=BATCH).memory.activations
-    assert estimate / 1.2 <= found <= estimate * 1.2
+    assert 0.95 * estimate <= found <= 1.25 * estimate
 
 
 def _kept_by_autograd(model, batch) -> int:

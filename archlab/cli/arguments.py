@@ -9,6 +9,6 @@ ConfigArgument = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the config: train.steps=500.", show_default=False),
+    typer.Argument(metavar="KEY=VALUE", help="Changes of the config: train.steps=500.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

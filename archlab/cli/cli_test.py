@@ -64,7 +64,7 @@ def test_a_long_message_stays_on_one_line(describe_that, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["describe"], "Missing argument 'CONFIG'; see archlab describe --help"),
+        (["describe"], "Missing argument 'CONFIG' (see archlab describe --help)"),
         (["describe", "--jsn"], "No such option: --jsn"),
         (["describe", "x", "--length", "many"], "Invalid value for '--length'"),
         (["descibe"], "No such command 'descibe'"),
@@ -108,8 +108,8 @@ def test_only_the_called_command_is_imported():
 
 
 def _best_seconds(code: str) -> float:
-    """The best of several fresh processes, so that a busy machine does not decide."""
-    timed = f"import time; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
+    """Of the processor, the best of several fresh processes: what else a machine does must not decide."""
+    timed = f"import time; start = time.process_time(); {code}; print(time.process_time() - start)"
     runs = (subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True) for _ in range(7))
     return min(float(run.stdout.splitlines()[-1]) for run in runs)
 

@@ -40,13 +40,12 @@ def command(
     chosen = find_backend(backend or opened.backend_name())
     step, weights = opened.weights(checkpoint)
     stream = len(prompt) == 1 and not as_json
+    unsaid = list(prompt)  # what still stands before the first piece of text
 
     def show(index: int, piece: str) -> None:
         if stream:
-            typer.echo(piece, nl=False)
+            typer.echo((unsaid.pop() if unsaid else "") + piece, nl=False)
 
-    if stream:
-        typer.echo(prompt[0], nl=False)
     results = generate(
         chosen,
         opened.config.model,
@@ -59,7 +58,7 @@ def command(
         on_text=show,
     )
     if stream:
-        typer.echo("")
+        typer.echo("".join(unsaid))
         return
     for result in results:
         record = {"prompt": result.prompt, "text": result.text, "backend": chosen.name, "step": step}

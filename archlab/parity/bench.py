@@ -10,7 +10,7 @@ import numpy as np
 from archlab import reference
 from archlab.backends import Backend, find_backend
 from archlab.parity.cases import Case, Inputs, cotangent, drawn_weights, moved, seed_of, variants
-from archlab.parity.tolerances import floor, gradient_error, relative
+from archlab.parity.tolerances import floor, gradient_error, relative, sensitivities
 from archlab.policy import Policy
 from archlab.reference import Result
 from archlab.weights import DTYPES, Weights
@@ -41,10 +41,10 @@ class Row:
 class Bench:
     """A case, its float64 weights, and its inputs by variant. Results are remembered."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, seed: int = 0) -> None:
         self.case = case
         self.spec, self.part = case.example.spec, case.part
-        self.seed = seed_of(case.name)
+        self.seed = seed_of(case.name) + seed
         self.weights = drawn_weights(self.part, self.seed)
         self.variants = variants(case, self.seed)
         self._known: dict[Any, Any] = {}
@@ -104,6 +104,11 @@ class Bench:
         grads = {path: np.asarray(g, dtype=np.float64) for path, g in grads.items()}
         return grads if dx is None else grads | {"x": np.asarray(dx, dtype=np.float64)}
 
+    def true_gradients(self, backend: str, variant: str, dtype: str) -> Weights:
+        """The backend's float64 gradients at weights and inputs that ``dtype`` can hold."""
+        weights, inputs = self.held(variant, dtype)
+        return self.differentiate(backend, weights, inputs, self.cotangent(variant), Policy.exact())
+
     def cotangent(self, variant: str) -> np.ndarray:
         """Standard normal, exact in bfloat16, of the output's shape."""
         drawn = cotangent(self.truth(variant).output.shape, self.seed)
@@ -111,26 +116,48 @@ class Bench:
 
     # --- noise floors ------------------------------------------------------------------------------------
 
-    def forward_floor(self, variant: str, dtype: str) -> float:
-        """How far off the output must be expected in ``dtype``, see :func:`archlab.parity.tolerances.floor`."""
+    def forward_floors(self, variant: str, dtype: str) -> dict[str, float]:
+        """How far off each intermediate and the output must be expected in ``dtype``.
 
-        def after(seed: int, size: float) -> float:
-            weights, inputs = self.weights, self.variants[variant]
-            near = self.define(moved(weights, seed, size), moved(inputs, seed, size))
-            return relative(near.output, self.truth(variant).output)
+        In float32 that is at least the error of the definition itself in float32: it computes phases in it, and at
+        position 4,096 a phase is known to 2e-4 only. (NumPy has no bfloat16 products to run it in.)
+        """
+        return self.once(("forward floors", variant, dtype), lambda: self._forward_floors(variant, dtype))
 
-        return self.once(("forward floor", variant, dtype), lambda: floor(after, dtype))
+    def _forward_floors(self, variant: str, dtype: str) -> dict[str, float]:
+        sensitive = self.once(("sensitivities", variant), lambda: sensitivities(self._moved_by(variant)))
+        floors = {path: floor(s, dtype) for path, s in sensitive.items()}
+        if dtype != "float32":
+            return floors
+        weights, inputs = self.held(variant, dtype)
+        own = named(reference.run(self.spec, weights, inputs, dtype=np.float32))
+        truth = named(self.truth(variant, dtype))
+        return {path: max(low, relative(own[path], truth[path])) for path, low in floors.items()}
+
+    def _moved_by(self, variant: str) -> Callable[[int, float], dict[str, float]]:
+        def after(seed: int, size: float) -> dict[str, float]:
+            weights, inputs = moved(self.weights, seed, size), moved(self.variants[variant], seed, size)
+            near, truth = named(self.define(weights, inputs)), named(self.truth(variant))
+            return {path: relative(near[path], value) for path, value in truth.items()}
+
+        return after
 
     def gradient_floor(self, backend: str, variant: str, dtype: str) -> float:
-        """The same for gradients, by the backend's own float64 gradients."""
+        """The same for all gradients together, by the backend's own float64 gradients."""
         policy = Policy.exact("float64")
 
-        def after(seed: int, size: float) -> float:
+        def after(seed: int, size: float) -> dict[str, float]:
             weights, inputs = moved(self.weights, seed, size), moved(self.variants[variant], seed, size)
             near = self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
-            return gradient_error(near, self.gradients(backend, variant, policy))[0]
+            return {"": gradient_error(near, self.gradients(backend, variant, policy), least=1.0)[0]}
 
-        return self.once(("gradient floor", backend, variant, dtype), lambda: floor(after, dtype))
+        sensitive = self.once(("gradient sensitivity", backend, variant), lambda: sensitivities(after))
+        return floor(sensitive[""], dtype)
+
+
+def named(result: Result) -> dict[str, np.ndarray]:
+    """Every intermediate by path, auxiliary losses, and the output as "output"."""
+    return {**result.intermediates, **result.losses, "output": result.output}
 
 
 def rounded(arrays: Mapping[str, np.ndarray], dtype: str) -> Weights:

@@ -6,7 +6,8 @@ known difference of definition (an epsilon of 1e-6 for 1e-5, a tanh GELU for an 
 moves an output by 1e-8 or more. The limits stand between the two.
 
 Low precision has no absolute limit: an ill-conditioned case is off by more in every implementation. Its
-error is held to a small multiple of the case's own noise floor, which is measured, see :func:`floor`.
+error is held to a small multiple of the case's own noise floor, which is measured: see :func:`sensitivities`, and
+:meth:`archlab.parity.bench.Bench.forward_floors` for what float32 adds.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +21,18 @@ FORWARD = 1e-10
 # Gradients, float64, see `gradient_error`: one backward pass more of rounding than FORWARD.
 GRADIENT = 1e-9
 
-# The gradient along a random direction against a central difference of the reference with four points and
-# step 1e-4: it is cut off at 1e-16 · f⁗'/30 and rounds at 1e-16 · |f| / 1e-4 ≈ 1e-12 · |f|, and |f| may be 1e3
-# times ‖∇f‖. A wrong gradient term is off by 1e-3 or more.
+# The gradient along a random direction against a central difference of the reference with four points. A step h
+# cuts off h⁴ · f⁗' / 30 and rounds by about 1e-16 · |f| / h, and |f| may be 100 times ‖∇f‖: 1e-10 at h = 1e-4.
+# Where a kink (of a ReLU) lies within the step, a shorter one steps past it, at 1e-8 and less rounding. A wrong
+# gradient is off by 1e-3 or more at every step.
 DIFFERENCE = 1e-7
-DIFFERENCE_STEP = 1e-4
+DIFFERENCE_STEPS = (1e-4, 1e-5, 1e-6)
 
-# Errors in float32 and bfloat16 in noise floors. The floor moves each weight and input once by one unit
-# roundoff; a real computation also rounds what lies between, about ten times on the way through one layer,
-# and roundings add like a random walk: √10 ≈ 3 floors are expected, and more where they fall together.
-FORWARD_FLOORS = 8.0
-GRADIENT_FLOORS = 8.0
+# Errors in low precision, in noise floors (see `floor`). The floor moves each weight and input by one unit
+# roundoff; a real computation also rounds what lies between. In bfloat16 sums are accumulated in float32, so that
+# few roundings are left, and they add like a random walk: 1 to 2 floors (measured). In float32 the sums round too:
+# up to 4 floors.
+FLOORS = {"float32": 6.0, "bfloat16": 3.0}
 
 # Losses of 20 training steps from equal weights and batches, relative. Each step adds some rounding, and Adam
 # divides by √ν, which enlarges it while ν is small; float32 starts at 6e-8 and stays below 1e-5.
@@ -51,16 +53,25 @@ def relative(value: Any, truth: Any) -> float:
     return _against(value, truth, _size(truth))
 
 
-def gradient_error(value: Arrays, truth: Arrays) -> tuple[float, str]:
-    """The largest error of any gradient, and whose it is.
+def gradient_errors(value: Arrays, truth: Arrays, least: float = 0.01) -> dict[str, float]:
+    """The error of each gradient; infinite for one that is missing on a side.
 
-    Each is relative to its own largest entry, but at least to 1 % of the largest entry of all gradients: some
-    gradients are zero in exact arithmetic (that of a key bias, for example) and hold only rounding.
+    It is relative to its own largest entry, but at least to ``least`` of the largest entry of all gradients:
+    some gradients are zero in exact arithmetic (that of a key bias, for example) and hold only rounding of what
+    they sum. In low precision that rounding is noise of the size of the largest gradient's, and ``least`` is 1.
     """
-    if value.keys() != truth.keys():
-        return np.inf, f"only on one side: {sorted(value.keys() ^ truth.keys())}"
-    least = 0.01 * max(_size(g) for g in truth.values())
-    errors = {p: _against(value[p], g, max(_size(g), least)) for p, g in truth.items()}
+    smallest = least * max(_size(g) for g in truth.values())
+    return {
+        path: _against(value[path], truth[path], max(_size(truth[path]), smallest))
+        if path in value and path in truth
+        else np.inf
+        for path in truth.keys() | value.keys()
+    }
+
+
+def gradient_error(value: Arrays, truth: Arrays, least: float = 0.01) -> tuple[float, str]:
+    """The largest of :func:`gradient_errors`, and whose it is."""
+    errors = gradient_errors(value, truth, least)
     worst = max(errors, key=lambda path: errors[path])
     return errors[worst], worst
 
@@ -82,13 +93,17 @@ def _against(value: Any, truth: Any, scale: float) -> float:
     return gap / scale if scale > 0 else (0.0 if gap == 0 else np.inf)
 
 
-def floor(error_after: Callable[[int, float], float], dtype: str) -> float:
-    """The noise floor of a case in ``dtype``, at least the dtype's unit roundoff u.
+def sensitivities(errors_after: Callable[[int, float], Mapping[str, float]]) -> dict[str, float]:
+    """By how much each result moves in relation to its weights and inputs.
 
-    ``error_after(seed, size)`` computes in float64 with every weight and input moved by a random relative
-    amount of at most ``size``, and says how far the result moved. The largest of four draws at size 1e-6 is
-    scaled to u: what a computation in ``dtype`` cannot avoid, because its inputs are known to u only.
+    ``errors_after(seed, size)`` computes in float64 with every weight and input moved by a random relative amount
+    of at most ``size``, and says how far each result moved. The largest of four draws counts.
     """
     size = 1e-6
-    sensitivity = max(error_after(seed, size) for seed in range(4)) / size
+    draws = [errors_after(seed, size) for seed in range(4)]
+    return {name: max(draw[name] for draw in draws) / size for name in draws[0]}
+
+
+def floor(sensitivity: float, dtype: str) -> float:
+    """The error that a computation in ``dtype`` cannot avoid, because its inputs are known to one roundoff only."""
     return ROUNDOFF[dtype] * max(sensitivity, 1.0)

@@ -17,7 +17,7 @@ from archlab.spec import walk
 from archlab.training import plots, runs
 from archlab.training.checkpoints import TrainState
 from archlab.training.meter import Meter, NonFiniteLossError
-from archlab.training.metrics import MetricsFile, Row
+from archlab.training.metrics import MetricsFile, Row, read
 from archlab.training.runs import Run
 from archlab.weights import Weights
 
@@ -52,15 +52,26 @@ class TrainResult:
     val_loss: float
     tokens_per_second: float
 
+    def losses(self, split: str = "train") -> list[tuple[int, float]]:
+        """(step, loss) of every row of metrics of "train" or "val"."""
+        return [(row.step, row.loss) for row in read(self.run_dir / "metrics.csv") if row.split == split]
+
 
 def train(
-    config: RunConfig, backend: Backend, *, out: Path | None = None, name: str = "run", hooks: Sequence[Hook] = ()
+    config: RunConfig,
+    backend: Backend,
+    *,
+    tokenizer: TrainedTokenizer | None = None,
+    out: Path | None = None,
+    name: str = "run",
+    hooks: Sequence[Hook] = (),
 ) -> TrainResult:
     """Train from initial weights in a new run directory (see :func:`archlab.training.runs.create`).
 
+    ``tokenizer`` is one that was trained before, where there is one; by default the data's is trained here.
     Raises :class:`~archlab.training.meter.NonFiniteLossError` when a loss is no finite number.
     """
-    corpus = prepare_corpus(config.data, config.train.seed)
+    corpus = prepare_corpus(config.data, config.train.seed, tokenizer)
     check_fits(config, corpus.tokenizer)
     run = runs.create(config, corpus.tokenizer, out=out, name=name, backend=backend.name)
     weights = canonical.initial(config.model.root(), config.train.seed)

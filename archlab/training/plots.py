@@ -68,8 +68,8 @@ def _label(path: Path, count: int) -> str:
 
 def _dress(axes: "Axes", title: str) -> None:
     axes.plot([], [], color=INK, linewidth=1.4, label="line: training")
-    axes.plot([], [], color=INK, linewidth=1.2, linestyle=(0, (4, 2)), marker="o", label="dashes: held-out text",
-              markerfacecolor="white")  # fmt: skip
+    points = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "markeredgewidth": 1.5}
+    axes.plot([], [], color=INK, label="points: held-out text", **points)
     axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold")
     axes.set_xlabel("step", color=INK)
     axes.set_ylabel("loss (nats per token)", color=INK)
@@ -80,4 +80,4 @@ def _dress(axes: "Axes", title: str) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(INK)
-    axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    axes.legend(facecolor="white", edgecolor="none", framealpha=1.0, labelcolor=INK, fontsize=9)

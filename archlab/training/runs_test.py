@@ -40,7 +40,7 @@ def test_a_run_opens_as_it_was_created(tmp_path):
 
 def test_a_directory_with_something_in_it_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="not an empty directory.*--resume"):
+    with pytest.raises(InputError, match=r"not an empty directory.*--resume"):
         create(tmp_path)
     with pytest.raises(InputError, match="not an empty directory"):
         create(tmp_path / "notes.txt")

@@ -1,0 +1,102 @@
+"""The same training on several backends, step by step, from equal weights and batches."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from archlab import random
+from archlab.backends import find_backend
+from archlab.config import Config
+from archlab.layers import DropPath
+from archlab.model import Model
+from archlab.optim.adamw import AdamW
+from archlab.optim.optimizer import Optimizer, OptimizerState
+from archlab.optim.schedules import Schedule, WarmupCosine
+from archlab.parity import tolerances
+from archlab.parity.bench import Row
+from archlab.parity.tolerances import gradient_error, relative
+from archlab.policy import Policy
+from archlab.weights import Weights
+
+STEPS = 20
+UNCOUNTED = -1
+RULE = AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1)
+RATES = WarmupCosine(peak=1e-2, floor=1e-3, warmup=4, steps=STEPS)
+CLIP = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """A training as it went: the losses and gradient norms of its steps, and how it ended."""
+
+    losses: np.ndarray
+    norms: np.ndarray
+    weights: Weights
+    state: OptimizerState
+
+
+def train(
+    backend: str, model: Model, weights: Mapping[str, np.ndarray], batches: Sequence[Mapping[str, np.ndarray]], *,
+    policy: Policy, optimizer: Optimizer = RULE, schedule: Schedule = RATES, clip: float | None = CLIP,
+) -> Course:  # fmt: skip
+    """One step for each batch."""
+    trainer = find_backend(backend).trainer(model, weights=weights, optimizer=optimizer, clip=clip, policy=policy)
+    steps = [trainer.step(batch, schedule.rate(i)) for i, batch in enumerate(batches)]
+    return Course(
+        losses=np.array([float(s.loss) for s in steps]), norms=np.array([float(s.grad_norm) for s in steps]),
+        weights=trainer.weights(), state=trainer.optimizer_state(),
+    )  # fmt: skip
+
+
+def training_rows(
+    model: Model, weights: Mapping[str, np.ndarray], backends: Sequence[str], *, dtype: str, length: int, batch: int = 4
+) -> list[Row]:
+    """How far each later backend's 20 losses are from the first one's; in float64 also weights and optimiser state."""
+    model = without_dropout(model)
+    batches = drawn_batches(model, length=length, batch=batch, steps=STEPS)
+    policy = Policy.exact(dtype)  # type: ignore[arg-type]
+    first, *others = (train(name, model, weights, batches, policy=policy) for name in backends)
+    rows = []
+    for name, course in zip(backends[1:], others, strict=True):
+        errors = {"loss": max(relative(a, b) for a, b in zip(course.losses, first.losses, strict=True))}
+        errors["gradient norm"] = max(relative(a, b) for a, b in zip(course.norms, first.norms, strict=True))
+        if dtype == "float64":
+            errors["weights"] = gradient_error(course.weights, first.weights)[0]
+            errors |= {s: gradient_error(course.state.slots[s], a)[0] for s, a in first.state.slots.items()}
+        rows += [
+            Row(
+                spec=type(model).__name__, item="training", backend=name, dtype=dtype, error=error,
+                limit=tolerances.TRAINING[dtype], where=f"{what}, {STEPS} steps, against {backends[0]}",
+            )
+            for what, error in errors.items()
+        ]  # fmt: skip
+    return rows
+
+
+def drawn_batches(model: Model, *, length: int, batch: int, steps: int) -> list[dict[str, np.ndarray]]:
+    """Random tokens with the next token as target; one target in eight does not count, unevenly over the rows."""
+    batches = []
+    for step in range(steps):
+        uniform = random.uniform(step, "parity/batch", batch * (length + 1)).reshape(batch, length + 1)
+        text = (uniform * model.vocab).astype(np.int32)
+        skipped = random.uniform(step, "parity/skipped", batch * length).reshape(batch, length)
+        share = 0.25 * np.arange(batch)[:, None] / max(batch - 1, 1)
+        batches.append({"tokens": text[:, :-1], "targets": np.where(skipped < share, UNCOUNTED, text[:, 1:])})
+    return batches
+
+
+def without_dropout(config: Any) -> Any:
+    """The config with dropout and drop path switched off: their masks are each framework's own."""
+    if not isinstance(config, Config):
+        return tuple(without_dropout(c) for c in config) if isinstance(config, tuple) else config
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if isinstance(value, DropPath):
+            changes[field.name] = None
+        else:
+            changes[field.name] = 0.0 if field.name == "dropout" else without_dropout(value)
+    return config.replace(**changes)

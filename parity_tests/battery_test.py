@@ -1,0 +1,120 @@
+"""Every law for every example of every registered spec and of blocks from a user's file."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archlab.backends import backend_names
+from archlab.config import find_type, registered
+from archlab.parity.bench import Bench, Row
+from archlab.parity.cases import Case, cases_of, registered_cases, without_examples
+from archlab.parity.laws import LAWS
+from archlab.spec import Example, Spec
+
+HERE = Path(__file__).parent
+TOYS = [f"{HERE / 'toys.py'}:{name}" for name in ("DecayingMean", "GatedTanh", "Penalised")]
+CASES = registered_cases() + [case for toy in TOYS for case in cases_of(find_type(toy, Spec))]
+# Both are required: where one is not installed its tests fail. Others that are installed take part.
+BACKENDS = sorted({"jax", "torch", *backend_names()})
+PROCESSES = 4
+
+
+@functools.lru_cache(maxsize=1)
+def bench(name: str) -> Bench:
+    return Bench(next(case for case in CASES if case.name == name))
+
+
+def battery():
+    for case in CASES:
+        for backend in BACKENDS:
+            for law in LAWS:
+                if (law, backend) != ("sharded", "torch"):
+                    group = pytest.mark.xdist_group(case.name)
+                    yield pytest.param(case, law, backend, marks=group, id=f"{case.name}-{law}-{backend}")
+
+
+@pytest.mark.parametrize(("case", "law", "backend"), battery())
+def test_battery(case, law, backend, record_property):
+    others = BACKENDS[: BACKENDS.index(backend)]
+    judge(case, law, backend, LAWS[law](bench(case.name), backend, others), record_property)
+
+
+@pytest.fixture(scope="session")
+def process_rows(tmp_path_factory):
+    """The sharded law of every case under PyTorch, run once on four processes."""
+    folder = tmp_path_factory.mktemp("processes")
+    script = str(HERE / "sharded_processes.py")
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "WORLD_SIZE": str(PROCESSES), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, script, str(folder), *TOYS],
+            env=environment | {"RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(PROCESSES)
+    ]  # fmt: skip
+    outputs = [process.communicate()[0] for process in ranks]
+    for rank, process in enumerate(ranks):
+        assert process.returncode == 0, f"rank {rank}: {outputs[rank][-3000:]}"
+    return json.loads((folder / "rows.json").read_text())
+
+
+@pytest.mark.xdist_group("processes")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_battery_on_processes(case, process_rows, record_property):
+    found = process_rows[case.name]
+    assert "error" not in found, found
+    judge(case, "sharded", "torch", [Row(**row) for row in found["rows"]], record_property)
+
+
+def judge(case: Case, law: str, backend: str, rows: list[Row], record_property) -> None:
+    """All rows hold; or the law is waived and some do not."""
+    record_property("battery", (case.spec_name, law, backend))
+    broken = [row for row in rows if not row.passed]
+    assert rows
+    if law in case.waived:
+        reason = f"{case.name} {law}: {case.waived[law]}"
+        assert broken, f"{reason}: waived, but it holds on {backend}; remove the waiver"
+        record_property("waived", reason)
+        pytest.skip(reason)
+    assert not broken, "\n".join(
+        f"{r.item} {r.backend} {r.dtype} {r.where}: {r.error:.3g} > {r.limit:.3g}" for r in broken
+    )
+
+
+# --- the battery's own claims -------------------------------------------------------------------------
+
+
+def test_every_registered_spec_has_examples():
+    assert len(registered(Spec)) > 20
+    assert without_examples() == []
+
+
+def test_a_spec_without_examples_is_found(monkeypatch):
+    linear = registered(Spec)["Linear"]
+    monkeypatch.setattr(linear, "examples", classmethod(lambda cls: []))
+    assert without_examples() == ["Linear"]
+
+
+def test_an_example_must_contain_its_spec(monkeypatch):
+    linear, norm = registered(Spec)["Linear"], registered(Spec)["RMSNorm"]
+    monkeypatch.setattr(linear, "examples", classmethod(lambda cls: [Example(spec=norm(epsilon=1e-5))]))
+    with pytest.raises(AssertionError, match="contains no Linear"):
+        cases_of(linear)
+
+
+def test_waivers_name_laws():
+    assert {law for case in CASES for law in case.waived} <= set(LAWS)
+
+
+def test_some_example_of_each_family_is_long():
+    """Short inputs cannot tell a phase in low precision, or a rotation of too many dimensions."""
+    long = {case.spec_name for case in CASES if case.example.length >= 512}
+    assert {"Attention", "RoPE", "LanguageModel"} <= long
