@@ -159,20 +159,21 @@ class Backend(Protocol):
 
 def backend_names() -> list[str]:
     """The names of all installed backends."""
-    return sorted(entry.name for entry in entry_points(group="archlab.backends"))
+    return sorted({entry.name for entry in entry_points(group="archlab.backends")})
 
 
 def find_backend(name: str) -> Backend:
     """The backend called ``name``."""
-    for entry in entry_points(group="archlab.backends"):
-        if entry.name == name:
-            try:
-                return entry.load()
-            except ImportError as error:
-                raise InputError(
-                    f"the backend {name!r} cannot be imported: {error}; pip install 'archlab[{name}]'"
-                ) from None
-    raise InputError(f"no backend {name!r}; {nearest(name, backend_names())}")
+    found = {entry.value: entry for entry in entry_points(group="archlab.backends", name=name)}
+    if not found:
+        raise InputError(f"no backend {name!r}; {nearest(name, backend_names())}")
+    if len(found) > 1:
+        raise InputError(f"several packages call a backend {name!r}: {', '.join(sorted(found))}; uninstall all but one")
+    (entry,) = found.values()
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the backend {name!r} cannot be imported: {error}; pip install 'archlab[{name}]'") from None
 
 
 def build(

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 import math
+import re
 import sys
 import types
 import typing
@@ -23,6 +24,7 @@ from archlab.importing import load_file
 
 _REGISTRY: dict[str, type["Config"]] = {}
 C = typing.TypeVar("C", bound="Config")
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 class FieldError(InputError):
@@ -130,11 +132,17 @@ def registered(kind: type[Config] = Config) -> dict[str, type[Config]]:
 def _load_catalogue() -> None:
     importlib.import_module("archlab.catalogue")
     for entry in entry_points(group="archlab.specs"):
-        cls = entry.load()
-        existing = _REGISTRY.get(entry.name)
-        if existing is not None and existing is not cls:
-            raise InputError(f"entry point {entry.name!r} ({entry.value}) hides the type {existing}; rename it")
-        _REGISTRY[entry.name] = cls
+        where = f"the entry point {entry.name!r} ({entry.value}) in the group archlab.specs"
+        try:
+            cls = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"{where} cannot be loaded: {error}; repair or uninstall its package") from None
+        if not (isinstance(cls, type) and issubclass(cls, Config)):
+            raise InputError(f"{where} is no spec class; repair or uninstall its package")
+        existing = _REGISTRY.setdefault(entry.name, cls)
+        if existing is not cls:
+            hidden = f"{existing.__module__}:{existing.__qualname__}"
+            raise InputError(f"{where} has the name of {hidden}; rename it or uninstall its package")
 
 
 def find_type(name: Any, kind: type[Config] = Config) -> type[Config]:
@@ -155,10 +163,17 @@ def find_type(name: Any, kind: type[Config] = Config) -> type[Config]:
 
 def _import(name: str) -> Any:
     source, _, attribute = name.rpartition(":")
-    module = load_file(Path(source)) if source.endswith(".py") else _module(source)
+    module = _file(source) if source.endswith(".py") else _module(source)
     if not hasattr(module, attribute):
         raise FieldError("type", f"{source} has no {attribute!r}; {nearest(attribute, vars(module))}")
     return getattr(module, attribute)
+
+
+def _file(source: str) -> types.ModuleType:
+    try:
+        return load_file(Path(source))
+    except InputError as error:
+        raise FieldError("type", str(error)) from error
 
 
 def _module(source: str) -> types.ModuleType:
@@ -275,7 +290,8 @@ def _build(kind: type[C], data: Any) -> C:
             raise FieldError(str(key), f"unknown field of {cls.__name__}; {nearest(key, fields)}")
     missing = [n for n, f in fields.items() if n not in data and _required(f)]
     if missing:
-        raise FieldError(missing[0], f"this field of {cls.__name__} is required and is missing")
+        wanted = describe(_hints(cls)[missing[0]])
+        raise FieldError(missing[0], f"this field of {cls.__name__} is required and is missing; give {wanted}")
     return _fits(kind, cls(**data))
 
 
@@ -309,7 +325,7 @@ def _is_config(hint: Any) -> bool:
 
 
 def _yaml_hint(hint: Any, value: Any) -> str:
-    if hint in (int, float) and isinstance(value, str):
+    if hint in (int, float) and isinstance(value, str) and _NUMBER.fullmatch(value):
         return "; write a number without quotes (and 1e-3 as 1.0e-3 for readers of YAML 1.1)"
     return ""
 

@@ -121,15 +121,17 @@ def _plain(value: Any) -> Any:
 
 
 def _read_yaml(file: Path) -> Any:
+    text = _text(file)
     try:
-        return yaml_text.parse(_text(file))
+        return yaml_text.parse(text)
     except ValueError as error:
         raise InputError(f"{file} is not readable YAML: {error}") from None
 
 
 def _read_json(file: Path) -> Any:
+    text = _text(file)
     try:
-        return json.loads(_text(file), object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         place = f"at line {error.lineno}, column {error.colno}"
         raise InputError(f"{file} is not readable JSON: {error.msg} {place}") from None
@@ -151,6 +153,8 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{file} is not a text file in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _json_text(data: Any) -> str:

@@ -14,6 +14,7 @@ from archlab.cli import main as command_line
 from archlab.config_files import load_run
 from archlab.errors import InputError
 from archlab.generation import generate
+from archlab.parity.tolerances import TRAINING
 from archlab.run_config import RunConfig
 from archlab.sampling import Sampling
 from archlab.training import loop
@@ -25,12 +26,7 @@ CONFIG = "configs/tiny_gpt.py"
 PROMPT = "def "
 PLOT = "loss.png"
 EARLY = 20
-EARLY_LIMIT = 1e-5
-"""The relative difference allowed between losses of the first steps in float32.
-
-Rounding gives some 1e-7 a step, and training amplifies it slowly at first; a real difference between two
-implementations (an epsilon, another GELU, decay of biases) shows above 1e-4 within these steps.
-"""
+EARLY_LIMIT = TRAINING["float32"]
 
 
 class FirstLosses(loop.Hook):

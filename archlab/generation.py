@@ -8,7 +8,7 @@ import numpy as np
 from archlab.backends import Backend
 from archlab.data.tokenizers import TrainedTokenizer
 from archlab.errors import InputError
-from archlab.model import Model
+from archlab.model import Model, check_causal
 from archlab.policy import Policy
 from archlab.sampling import Sampling
 from archlab.weights import Weights
@@ -43,6 +43,7 @@ def generate(
     longest prompt. ``on_text(i, piece)`` is called with each new piece of text of prompt i. Prompts of
     unequal length are padded on the left; the padding changes nothing.
     """
+    check_causal(model)
     encoded = [_encode(tokenizer, prompt) for prompt in prompts]
     longest = max((len(ids) for ids in encoded), default=0)
     count = new_tokens(model, longest, max_new_tokens)

@@ -78,7 +78,8 @@ def _within(name: str, array: np.ndarray, limit: int, what: str) -> None:
     bad = np.argwhere((array < 0) | (array >= limit))
     if len(bad):
         row, column = bad[0]
-        raise InputError(f"{name}[{row}, {column}] is {array[row, column]}, outside the {what} 0 … {limit - 1}")
+        place = f"{name}[{row}, {column}] is {array[row, column]}"
+        raise InputError(f"{place}, outside the {what} 0 … {limit - 1}; take them from the model's own tokenizer")
 
 
 def _check_length(model: Model, tokens: np.ndarray, positions: np.ndarray | None) -> None:

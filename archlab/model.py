@@ -5,6 +5,7 @@ from typing import Any
 from archlab.activations import GELUTanh
 from archlab.channels.mlp import MLP
 from archlab.config import Config
+from archlab.errors import InputError
 from archlab.inits import FanInNormal, Init, Normal
 from archlab.layers import Dropout, Embedding, Linear
 from archlab.norms import RMSNorm
@@ -76,6 +77,7 @@ class LanguageModel(Model):
 
     def check(self) -> None:
         super().check()
+        self.require(self.embedding_scale is None or self.embedding_scale > 0, "embedding_scale", "must be > 0 or null")
         self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
         self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
 
@@ -136,6 +138,16 @@ class LanguageModel(Model):
             Example(spec=tiny_model(positions=learned, dropout=0.1, repeat=3, head=Head(bias=False)), length=516),
             Example(spec=tiny_model(embedding_norm=LayerNorm(epsilon=1e-5, bias=True))),
         ]
+
+
+def check_causal(model: Model) -> None:
+    """Raise :class:`InputError` where a part sees the token that training and generation are to predict."""
+    for path, part in walk(model.root()):
+        if getattr(part.spec, "visibility", None) == "bidirectional":
+            raise InputError(
+                f"{path}: visibility 'bidirectional' sees the token that is to be predicted; "
+                "set it to 'causal' to train on next tokens and to generate"
+            )
 
 
 def tiny_model(*, vocab: int = 19, width: int = 16, repeat: int = 2, layer: Any = None, **fields: Any) -> LanguageModel:

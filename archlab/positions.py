@@ -69,6 +69,9 @@ class SinusoidalPositions(PositionTable):
     base: float = 10000.0
     layout: Literal["interleaved", "half"]
 
+    def check(self) -> None:
+        self.require(self.base > 1, "base", "must be > 1")
+
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
         xp, width = ctx.xp, x.shape[-1]
         rates = self.base ** -(np.arange(0, width, 2) / width)

@@ -9,7 +9,7 @@ import numpy as np
 
 from archlab import inputs as model_inputs
 from archlab import weights as canonical
-from archlab.context import Context
+from archlab.context import Context, Random
 from archlab.model import Model
 from archlab.ops import loop
 from archlab.spec import Layer, Part, Spec, State, join, state_schema
@@ -65,12 +65,13 @@ def run(
     width: int | None = None,
     state: Any = None,
     dtype: type = np.float64,
+    random: Random | None = None,
 ) -> Result:
     """Run ``spec`` on ``inputs`` and keep every named intermediate.
 
     A model takes ``{"tokens": (B, T), …}`` (see :func:`archlab.inputs.prepare`); any other part takes
     ``{"x": (B, T, D), …}`` and needs no ``width``: it is D. ``state`` continues an earlier run (see
-    :func:`initial_state`).
+    :func:`initial_state`). A source of ``random`` masks switches dropout on.
     """
     x, where, part = _arguments(spec, inputs, width, state, dtype)
     canonical.check(part, weights)
@@ -79,7 +80,7 @@ def run(
     losses: dict[str, Any] = {}
     ctx = Context(
         xp=np, scan=_loop, erf=_erf, constant=np.asarray, dtype=np.dtype(dtype), records=records, losses=losses,
-        shared=getattr(module, "shared", {}), **where,
+        shared=getattr(module, "shared", {}), random=random, **where,
     )  # fmt: skip
     out = module(x, ctx, state) if takes_state(spec) else (module(x, ctx), state)
     return Result(output=out[0], intermediates=records, state=out[1], losses=losses)

@@ -11,7 +11,7 @@ import numpy as np
 
 from archlab.config import Config
 from archlab.ops import angles, upcast
-from archlab.spec import Example, Map
+from archlab.spec import Example, Map, Parts
 
 
 class RopeScaling(Config):
@@ -72,6 +72,7 @@ class YarnScaling(RopeScaling):
     def check(self) -> None:
         self.require(self.factor >= 1, "factor", "must be ≥ 1")
         self.require(self.original_length > 0, "original_length", "must be > 0")
+        self.require(self.beta_slow > 0, "beta_slow", "must be > 0")
         self.require(self.beta_fast > self.beta_slow, "beta_fast", f"must exceed beta_slow = {self.beta_slow}")
 
     def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
@@ -145,6 +146,10 @@ class RoPE(Rotary):
         """How many of a head's ``width`` entries turn."""
         return int(width * self.fraction) // 2 * 2
 
+    def parts(self, width: int) -> Parts:
+        self.require(self.rotated(width) > 0, "fraction", f"rotates nothing of a head of size {width}; raise it")
+        return {}
+
     def rates(self, width: int) -> np.ndarray:
         """Radians a position for every pair, (R/2,) float64."""
         size = self.rotated(width)
@@ -178,13 +183,13 @@ class RoPE(Rotary):
     def examples(cls) -> list[Example]:
         from archlab.mixers.attention import attention_example
 
-        yarn = YarnScaling(factor=4.0, original_length=64, beta_fast=8.0)
+        yarn = YarnScaling(factor=4.0, original_length=1024, beta_fast=8.0)
         llama3 = Llama3Scaling(factor=8.0, low_factor=1.0, high_factor=4.0, original_length=64)
         return [
             attention_example(rotary=cls(theta=10000.0, layout="half"), length=520),
             attention_example(rotary=cls(theta=500.0, layout="interleaved", fraction=0.5)),
             attention_example(rotary=cls(theta=10000.0, layout="half", scaling=LinearScaling(factor=2.0))),
             attention_example(rotary=cls(theta=10000.0, layout="interleaved", scaling=NTKScaling(factor=4.0))),
-            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=yarn)),
-            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=llama3)),
+            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=yarn), head_size=16),
+            attention_example(rotary=cls(theta=10000.0, layout="half", scaling=llama3), head_size=16),
         ]

@@ -1,6 +1,6 @@
 """The configuration of a run: what is trained, on what, how."""
 
-from archlab.config import Config
+from archlab.config import Config, FieldError
 from archlab.data.config import DataConfig
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
@@ -37,6 +37,7 @@ class TrainConfig(Config):
     def check(self) -> None:
         for name in ("steps", "log_every", "eval_every", "eval_batches", "checkpoint_every", "keep"):
             self.require(getattr(self, name) > 0, name, "must be > 0")
+        self.require(0 <= self.seed < 2**32, "seed", "must lie in 0 … 2³² − 1")
         self.require(self.clip is None or self.clip > 0, "clip", "must be > 0 or null")
 
 
@@ -51,4 +52,8 @@ class RunConfig(Config):
     def check(self) -> None:
         limit = self.model.limit()
         if limit is not None and self.data.length > limit:
-            self.data.fail("length", f"is longer than the model's table of {limit} positions")
+            raise FieldError("data.length", f"{self.data.length} is longer than the model's table of {limit} positions")
+        copies = self.policy.mesh.data * self.policy.mesh.fsdp
+        if self.data.batch % copies:
+            split = f"cannot be split over data × fsdp = {copies} of policy.mesh; give a multiple"
+            raise FieldError("data.batch", f"{self.data.batch} {split}")

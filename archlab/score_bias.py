@@ -38,6 +38,9 @@ class ALiBi(PositionBias):
 
     slope_range: float = 8.0
 
+    def check(self) -> None:
+        self.require(self.slope_range > 0, "slope_range", "must be > 0")
+
     def slopes(self, heads: int) -> np.ndarray:
         """(H,) float64."""
         low = 2 ** int(math.log2(heads))

@@ -1,13 +1,24 @@
 """Linear map, embedding and dropout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from archlab import layers as specs
+from archlab.ops import upcast
+from archlab_jax.kernels.linear import matmul
 from archlab_jax.module import Module, natives
+
+
+def broadcast(operation: Callable[[Any, Any], Any], x: Any, param: Any) -> Any:
+    """``operation(x, param)`` in the dtype of x, for a vector of parameters.
+
+    It is computed in float32 and rounded once, which gives the same bits; but the parameter's gradient, a sum over
+    all tokens, is then accumulated in float32 too. In bfloat16 that sum would stop growing after some hundred terms.
+    """
+    return operation(upcast(jnp, x), upcast(jnp, param.astype(x.dtype))).astype(x.dtype)
 
 
 @natives.register(specs.Linear)
@@ -15,8 +26,8 @@ class Linear(Module):
     """y = x W (+ b); the kernel is (in, out)."""
 
     def forward(self, x: Any, ctx: Any) -> Any:
-        y = jnp.dot(x, self.kernel[...].astype(x.dtype))
-        return y + self.bias[...].astype(x.dtype) if self.spec.bias else y
+        y = matmul(x, self.kernel[...].astype(x.dtype))
+        return broadcast(jnp.add, y, self.bias[...]) if self.spec.bias else y
 
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
@@ -25,7 +36,7 @@ def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
         return [linear(x, ctx) for linear in linears]
     kernels = [linear.kernel[...].astype(x.dtype) for linear in linears]
     ends = np.cumsum([kernel.shape[1] for kernel in kernels])[:-1]
-    return jnp.split(jnp.dot(x, jnp.concatenate(kernels, axis=1)), ends, axis=-1)
+    return jnp.split(matmul(x, jnp.concatenate(kernels, axis=1)), ends, axis=-1)
 
 
 @natives.register(specs.Embedding)

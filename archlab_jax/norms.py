@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from archlab import norms as specs
 from archlab.ops import upcast
 from archlab_jax.kernels.norm import standardize
+from archlab_jax.layers import broadcast
 from archlab_jax.module import Module, natives
 
 
@@ -19,7 +20,7 @@ class RMSNorm(Module):
         if self.spec.cast == "before":
             y = y.astype(x.dtype)
         scale = self.scale[...].astype(y.dtype)
-        return (y * (1 + scale if self.spec.unit_offset else scale)).astype(x.dtype)
+        return broadcast(jnp.multiply, y, 1 + scale if self.spec.unit_offset else scale).astype(x.dtype)
 
 
 @natives.register(specs.LayerNorm)
@@ -31,7 +32,7 @@ class LayerNorm(Module):
         if self.spec.cast == "before":
             y = y.astype(x.dtype)
         if self.spec.scale:
-            y = y * self.scale[...].astype(y.dtype)
+            y = broadcast(jnp.multiply, y, self.scale[...])
         if self.spec.bias:
-            y = y + self.bias[...].astype(y.dtype)
+            y = broadcast(jnp.add, y, self.bias[...])
         return y.astype(x.dtype)

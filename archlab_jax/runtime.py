@@ -30,7 +30,8 @@ def devices(policy: Policy) -> list[jax.Device]:
     try:
         found = jax.devices() if policy.device == "auto" else jax.devices(policy.device)
     except RuntimeError:
-        found = []
+        have = jax.default_backend()
+        raise InputError(f"policy.device={policy.device}: JAX sees none here; use policy.device={have}") from None
     if len(found) < policy.mesh.size:
         kind = "" if policy.device == "auto" else f"{policy.device} "
         raise InputError(

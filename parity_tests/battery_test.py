@@ -38,7 +38,7 @@ def battery():
                     yield pytest.param(case, law, backend, marks=group, id=f"{case.name}-{law}-{backend}")
 
 
-@pytest.mark.parametrize(("case", "law", "backend"), battery())
+@pytest.mark.parametrize(("case", "law", "backend"), list(battery()))
 def test_battery(case, law, backend, record_property):
     others = BACKENDS[: BACKENDS.index(backend)]
     judge(case, law, backend, LAWS[law](bench(case.name), backend, others), record_property)

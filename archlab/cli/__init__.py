@@ -65,7 +65,8 @@ def _epilog(examples: Sequence[str]) -> str:
 def _with_hint(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "archlab"
-    return f"{error.format_message().rstrip('.')} (see {path} --help)"  # type: ignore[attr-defined]
+    message = error.format_message().rstrip(".?").replace(". Did you mean", "; did you mean")  # type: ignore[attr-defined]
+    return f"{message} (see {path} --help)"
 
 
 def complain(kind: str, message: str, status: int) -> int:

@@ -28,6 +28,7 @@ def command(
     step, weights = opened.weights(checkpoint)
     config = opened.config
     corpus = prepare_corpus(config.data, config.train.seed, opened.tokenizer())
+    loop.check_fits(config, corpus.tokenizer)
     trainer = loop.make_trainer(config, chosen, weights)
     loss, tokens = loop.mean_loss(trainer, corpus.validation_pass())
     result = {"run_dir": str(run), "backend": chosen.name, "step": step, "val_loss": loss, "tokens": tokens}

@@ -31,6 +31,8 @@ def command(
     from archlab.parity.report import compare_backends, share
     from archlab.run_config import RunConfig
 
+    if json is not None:
+        _check_writable(json)
     loaded = load(config, overrides or ())
     model = loaded.model if isinstance(loaded, RunConfig) else loaded
     longest = loaded.data.length if isinstance(loaded, RunConfig) else model.limit() or LONGEST_DEFAULT
@@ -48,12 +50,17 @@ def command(
     console.print(f"{len(report.rows)} comparisons hold; the worst uses {share(worst):.2g} of its limit: {place}")
 
 
-def _write(path: Path, rows: list[dict]) -> None:
-    from json import dumps
+def _check_writable(path: Path) -> None:
+    """Before the work is done, not after."""
+    import os
 
     from archlab.errors import InputError
 
-    try:
-        path.write_text(dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json {path} cannot be written: {error.strerror}") from None
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"--json {path} cannot be written; name a file in a folder that exists")
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    from json import dumps
+
+    path.write_text(dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.cli import CheckFailed
+from archlab.cli.arguments import Overrides
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ EXAMPLES = (
 
 def command(
     config: Annotated[str | None, typer.Argument(help="A run config (.py, .yaml, .json).", show_default=False)] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as train.steps=100.")
-    ] = None,
+    overrides: Overrides = None,
     backend: Annotated[
         str | None, typer.Option(help="jax or torch; with --resume it may be another than before.", show_default=False)
     ] = None,

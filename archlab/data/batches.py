@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archlab import random
+from archlab.config import FieldError
 from archlab.data.config import DataConfig
 from archlab.data.datasets import load_text
 from archlab.data.tokenizers import TrainedTokenizer
@@ -19,7 +20,10 @@ def prepare_corpus(config: DataConfig, seed: int, tokenizer: TrainedTokenizer | 
     text = load_text(config.dataset)
     cut = int(len(text) * (1 - config.validation))
     if tokenizer is None:
-        tokenizer = config.tokenizer.train(text[:cut], text[cut:])
+        try:
+            tokenizer = config.tokenizer.train(text[:cut], text[cut:])
+        except FieldError as error:
+            raise error.inside("data.tokenizer") from None
     train, validation = tokenizer.encode(text[:cut]), tokenizer.encode(text[cut:])
     return Corpus(config=config, seed=seed, tokenizer=tokenizer, train=train, validation=validation)
 

@@ -64,7 +64,7 @@ class Attention(Mixer):
         self.require(self.window is None or self.window > 0, "window", "must be > 0")
         self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
         self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
-        bias_heads = getattr(self.score_bias, "heads", self.heads)
+        bias_heads = getattr(self.score_bias and self.score_bias.represents(), "heads", self.heads)
         self.require(bias_heads == self.heads, "heads", f"differs from score_bias.heads = {bias_heads}")
 
     def size(self, width: int) -> int:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from archlab import weights as canonical
-from archlab.model import Model
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, Row
-from archlab.parity.cases import restacked
+from archlab.parity.cases import Case, with_spec
 from archlab.parity.tolerances import gradient_error, relative
 from archlab.policy import Mesh, Policy
 from archlab.spec import Layer, walk
@@ -82,30 +81,31 @@ def sharded(bench: Bench, backend: str, others: Sequence[str], mesh: Mesh = EIGH
 
 
 def compiled(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
-    """Layers scanned or written out, with whatever is recomputed, give the same outputs and gradients."""
-    stacked = repeated(bench)
-    rows = []
-    for layers, remat in (("unroll", "dots"), ("scan", "none"), ("scan", "full")):
-        policy = Policy.exact().replace(layers=layers, remat=remat)  # type: ignore[arg-type]
-        error, where = gradient_error(
-            stacked.gradients(backend, "packed", policy), stacked.gradients(backend, "packed", Policy.exact())
-        )
+    """Layers scanned or written out, with whatever is recomputed, give the same outputs and gradients.
+
+    A layer that repeats nothing itself is repeated in a stack.
+    """
+    own = any(isinstance(part.spec, Stack) for _, part in walk(bench.part))
+    if not own and not isinstance(bench.spec, Layer):
+        return [_whole(bench, backend, Policy.exact())]
+    stacked = bench if own else bench.once("stacked", lambda: Bench(_stacked(bench)))
+    rows = [_whole(stacked, backend, Policy.exact().replace(layers="scan"))]
+    for layers, remat in (("scan", "full"), ("scan", "none"), ("unroll", "dots"))[: None if own else 1]:
+        policy = Policy.exact().replace(layers=layers, remat=remat)
+        plain, changed = (stacked.gradients(backend, "packed", p) for p in (Policy.exact(), policy))
+        error, where = gradient_error(changed, plain)
         where = f"layers={layers} remat={remat}: gradient of {where}"
         rows.append(bench.row("compiled", backend, "float64", error, tolerances.GRADIENT, where))
-        if remat == "none":
-            got, truth = stacked.forward(backend, "packed", policy), stacked.truth("packed")
-            error = relative(got.output, truth.output)
-            if got.intermediates.keys() != truth.intermediates.keys():
-                error = np.inf
-            where = f"layers={layers} remat={remat}: output"
-            rows.append(bench.row("compiled", backend, "float64", error, tolerances.FORWARD, where))
     return rows
 
 
-def repeated(bench: Bench) -> Bench:
-    """The bench itself where it repeats layers; else a layer's bench with the layer three times in a stack."""
-    spec = bench.spec
-    if any(isinstance(part.spec, Stack) for _, part in walk(bench.part)) or not isinstance(spec, Layer):
-        return bench
-    assert not isinstance(spec, Model)
-    return bench.once("repeated", lambda: Bench(restacked(bench.case, Stack(pattern=(spec,), repeat=3))))
+def _whole(bench: Bench, backend: str, policy: Policy) -> Row:
+    """The compiled program's output and the names of its intermediates."""
+    got, truth = bench.forward(backend, "packed", policy), bench.truth("packed")
+    same_names = got.intermediates.keys() == truth.intermediates.keys()
+    error = relative(got.output, truth.output) if same_names else np.inf
+    return bench.row("compiled", backend, "float64", error, tolerances.FORWARD, f"layers={policy.layers}: output")
+
+
+def _stacked(bench: Bench) -> Case:
+    return with_spec(bench.case, Stack(pattern=(bench.spec,), repeat=2))  # type: ignore[arg-type]

@@ -174,8 +174,8 @@ def seed_of(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def restacked(case: Case, spec: Spec) -> Case:
-    """The case with another spec around or in place of its own."""
+def with_spec(case: Case, spec: Spec) -> Case:
+    """The case with another spec in place of its own."""
     return dataclasses.replace(case, example=dataclasses.replace(case.example, spec=spec))
 
 

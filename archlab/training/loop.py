@@ -12,8 +12,8 @@ from archlab.backends import Backend, Batch, StepMetrics, Trainer
 from archlab.data.batches import Corpus, prepare_corpus
 from archlab.data.tokenizers import TrainedTokenizer
 from archlab.errors import InputError
+from archlab.model import check_causal
 from archlab.run_config import RunConfig
-from archlab.spec import walk
 from archlab.training import plots, runs
 from archlab.training.checkpoints import TrainState
 from archlab.training.meter import Meter, NonFiniteLossError
@@ -71,13 +71,14 @@ def train(
     ``tokenizer`` is one that was trained before, where there is one; by default the data's is trained here.
     Raises :class:`~archlab.training.meter.NonFiniteLossError` when a loss is no finite number.
     """
+    runs.check_free(out)
     corpus = prepare_corpus(config.data, config.train.seed, tokenizer)
     check_fits(config, corpus.tokenizer)
+    trainer = make_trainer(config, backend, canonical.initial(config.model.root(), config.train.seed))
+    # All that can be wrong with the input is known by now: what follows writes.
     run = runs.create(config, corpus.tokenizer, out=out, name=name, backend=backend.name)
-    weights = canonical.initial(config.model.root(), config.train.seed)
     run.add_session(backend, from_step=0)
-    session = Session(run, backend, make_trainer(config, backend, weights), corpus, hooks)
-    return session.run_to_the_end()
+    return Session(run, backend, trainer, corpus, hooks).run_to_the_end()
 
 
 def resume(run: Run, config: RunConfig, backend: Backend, *, hooks: Sequence[Hook] = ()) -> TrainResult:
@@ -90,12 +91,16 @@ def resume(run: Run, config: RunConfig, backend: Backend, *, hooks: Sequence[Hoo
     step, weights = run.weights("last")
     if step >= config.train.steps:
         raise InputError(f"{run.path} is already at step {step}; to train on, give train.steps=… above that")
-    root = config.model.root()
-    trainer = make_trainer(config, backend, weights)
-    trainer.restore(weights, run.checkpoints.optimizer(step, root, config.train.optimizer))
     corpus = prepare_corpus(config.data, config.train.seed, run.tokenizer())
-    run.write_config()
+    check_fits(config, corpus.tokenizer)
+    optimizer = run.checkpoints.optimizer(step, config.model.root(), config.train.optimizer)
+    trainer = make_trainer(config, backend, weights)
+    trainer.restore(weights, optimizer)
+    if run.metrics_path.exists():
+        read(run.metrics_path)
+    # All that can be wrong with the input is known by now: what follows writes.
     run.add_session(backend, from_step=step)
+    run.write_config()
     return Session(run, backend, trainer, corpus, hooks, run.checkpoints.state(step)).run_to_the_end()
 
 
@@ -117,12 +122,7 @@ def check_fits(config: RunConfig, tokenizer: TrainedTokenizer) -> None:
     have, need = config.model.vocab, tokenizer.vocab_size
     if need > have:
         raise InputError(f"model.vocab: {have} is less than the {need} tokens of the tokenizer; set model.vocab={need}")
-    for path, part in walk(config.model.root()):
-        if getattr(part.spec, "visibility", None) == "bidirectional":
-            raise InputError(
-                f"{path}: 'bidirectional' attention sees the token that is to be predicted; "
-                "set its visibility to 'causal' to train on next tokens"
-            )
+    check_causal(config.model)
 
 
 def make_trainer(config: RunConfig, backend: Backend, weights: Weights) -> Trainer:

@@ -106,12 +106,21 @@ def _known_runs() -> str:
     return f"; the latest here is {found[-1]}" if found else ""
 
 
+def check_free(out: Path | None) -> None:
+    """Raise :class:`InputError` where a run directory cannot be made at ``out``; nothing is written."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is not an empty directory; give another --out, or continue it with --resume {out}")
+    place = (out or Path("runs") / "new").absolute()
+    above = next(folder for folder in place.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"no run directory can be made in {above}, which is not a folder to write to; give an --out")
+
+
 def _new_folder(out: Path | None, name: str, backend: str) -> Path:
     if out is None:
         stem = f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}-{backend}"
         return _first_free(Path("runs"), stem)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is not an empty directory; give another --out, or continue it with --resume {out}")
+    check_free(out)
     out.mkdir(parents=True, exist_ok=True)
     return out
 

@@ -1,12 +1,24 @@
 """Scaled dot-product attention behind one signature."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from archlab.errors import InputError
 from archlab.ops import masked_softmax, upcast
+
+FUSED_LACKS = ("bias", "softcap", "dropout")
+
+
+def check_kernel(kernel: str, asked: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`InputError` where ``kernel`` lacks something that ``asked`` says is wanted."""
+    if kernel == "flex":
+        raise InputError(f"{where}: policy.attention=flex is PyTorch's; set policy.attention=auto for the jax backend")
+    for feature in FUSED_LACKS:
+        if kernel == "fused" and asked[feature]:
+            raise InputError(f"{where}: policy.attention=fused takes no {feature} in JAX; set policy.attention=dense")
 
 
 def attend(
@@ -28,10 +40,9 @@ def attend(
     where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
     ``drop`` is applied to the weights. Rows that see nothing give 0.
     """
+    check_kernel(kernel, {"bias": bias is not None, "softcap": softcap, "dropout": drop}, "attention")
     simple = bias is None and softcap is None and drop is None
     if kernel == "fused" or (kernel == "auto" and simple and _has_cudnn(q)):
-        if not simple:
-            raise NotImplementedError("the fused kernel takes no bias, softcap or dropout: use attention=dense")
         return _fused(q, k, v, scale, mask, causal)
     return _dense(q, k, v, scale, mask, causal, bias, softcap, drop)
 

@@ -8,7 +8,7 @@ from jax import lax
 from archlab.masks import visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
-from archlab_jax.kernels.attention import attend
+from archlab_jax.kernels.attention import attend, check_kernel
 from archlab_jax.layers import joint
 from archlab_jax.module import Builder, Module, View, natives
 
@@ -19,7 +19,9 @@ class Attention(Module):
 
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
-        self.kernel = builder.policy.attention
+        self.kernel, spec = builder.policy.attention, part.spec
+        asked = {"bias": spec.score_bias, "softcap": spec.softcap, "dropout": spec.dropout}
+        check_kernel(self.kernel, asked, path)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         q, k, v = self.spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)

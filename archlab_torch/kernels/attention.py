@@ -1,12 +1,22 @@
 """Scaled dot-product attention behind one signature."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from archlab.errors import InputError
+
+LACKS: dict[str, tuple[str, ...]] = {"fused": ("softcap", "dropout"), "flex": ("dropout",)}
+"""What a kernel cannot do."""
+
+
+def check_kernel(kernel: str, asked: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`InputError` where ``kernel`` lacks something that ``asked`` says is wanted."""
+    for feature in LACKS.get(kernel, ()):
+        if asked[feature]:
+            raise InputError(f"{where}: policy.attention={kernel} takes no {feature}; set policy.attention=dense")
 
 
 def attend(
@@ -28,12 +38,10 @@ def attend(
     where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
     ``drop`` is applied to the weights. Rows that see nothing give 0.
     """
-    if kernel == "flex" and drop is None:
+    check_kernel(kernel, {"softcap": softcap, "dropout": drop}, "attention")
+    if kernel == "flex":
         return _flex(q, k, v, scale, mask, causal, bias, softcap)
-    simple = softcap is None and drop is None
-    if kernel in ("fused", "flex") and not simple:
-        raise InputError(f"policy.attention={kernel} takes no softcap or dropout of weights here; use dense")
-    if kernel == "fused" or (kernel == "auto" and simple):
+    if kernel == "fused" or (kernel == "auto" and softcap is None and drop is None):
         return _fused(q, k, v, scale, mask, causal, bias)
     return _dense(q, k, v, scale, mask, causal, bias, softcap, drop)
 

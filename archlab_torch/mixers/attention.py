@@ -7,7 +7,7 @@ import torch
 from archlab.masks import visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
-from archlab_torch.kernels.attention import attend
+from archlab_torch.kernels.attention import attend, check_kernel
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -18,6 +18,7 @@ class Attention(Module):
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
         self.kernel = builder.policy.attention
+        check_kernel(self.kernel, {"softcap": part.spec.softcap, "dropout": part.spec.dropout}, path)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         q, k, v = self.spec.project(self, x, ctx)

@@ -1,0 +1,68 @@
+"""The README tells the truth: its commands run, in order, and its programs print what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archlab.backends import backend_names, find_backend
+from archlab.config import registered
+from archlab.parity import mechanisms, tolerances
+from archlab.spec import Spec
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.S)
+OUTPUTS = re.findall(r"```text\n(.*?)```", README, re.S)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty folder with what the commands name: the configs, the command, and the user's own file."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    (folder / "Makefile").symlink_to(ROOT / "Makefile")
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "archlab").symlink_to(Path(sys.executable).with_name("archlab"))
+    own = next(program for program in PROGRAMS if program.startswith("# shift.py"))
+    (folder / "shift.py").write_text(own, encoding="utf-8")
+    return folder
+
+
+def shell(command, folder):
+    environment = os.environ | {"XLA_FLAGS": ""}
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.mark.xdist_group("readme")
+@pytest.mark.parametrize("command", SHELL)
+def test_commands_run(command, folder):
+    # `make` targets are shown to exist; running them here would start this suite inside itself.
+    shell(command.replace("make ", "make --dry-run ") if command.startswith("make ") else command, folder)
+
+
+@pytest.mark.xdist_group("readme")
+def test_programs_print_what_is_shown(folder):
+    printed = [shell(f"{sys.executable} - <<'EOF'\n{program}\nEOF", folder) for program in PROGRAMS]
+    assert printed[0] == OUTPUTS[0]
+    assert printed[2].strip().endswith(".png")
+    assert (folder / printed[2].strip().splitlines()[-1]).is_file()
+
+
+def test_the_table_of_mechanisms_is_current():
+    """Names and files as they are now, every error within its limit; the figures are remeasured by the battery."""
+    text = README.split(mechanisms.BEGIN)[1].split(mechanisms.END)[0]
+    rows = {line.split("`")[1]: [cell.strip() for cell in line.split("|")[2:-1]] for line in text.splitlines()[3:]}
+    backends = [find_backend(name) for name in backend_names()]
+    assert list(rows) == list(registered(Spec))
+    for name, cls in registered(Spec).items():
+        assert rows[name][:-2] == mechanisms.files(cls, backends), name
+        forward, gradient = map(float, rows[name][-2:])
+        assert forward <= tolerances.FORWARD, name
+        assert gradient <= tolerances.GRADIENT, name
