@@ -290,7 +290,7 @@ def _build(kind: type[C], data: Any) -> C:
             raise FieldError(str(key), f"unknown field of {cls.__name__}; {nearest(key, fields)}")
     missing = [n for n, f in fields.items() if n not in data and _required(f)]
     if missing:
-        wanted = describe(_hints(cls)[missing[0]])
+        wanted = describe(_hints(cls)[missing[0]])  # type: ignore[arg-type]
         raise FieldError(missing[0], f"this field of {cls.__name__} is required and is missing; give {wanted}")
     return _fits(kind, cls(**data))
 

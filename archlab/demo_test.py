@@ -1,7 +1,11 @@
+import dataclasses
+
 import pytest
 from rich.console import Console
 
 from archlab import demo
+from archlab.parity.bench import Row
+from archlab.parity.report import Report
 from archlab.testing.bigram import BigramBackend, BigramTrainer, bigram_run
 
 
@@ -22,17 +26,29 @@ def config(tmp_path):
     return bigram_run(str(tmp_path / "text.txt"))
 
 
-def test_equal_backends_agree(config, tmp_path):
+def compare(error):
+    """Stands in for the comparison with the reference, which has tests of its own."""
+    row = Row(spec="M", item="forward", backend="one", dtype="float64", error=1e-15, limit=1e-10, where="stack")
+    return lambda model, length: Report((row, dataclasses.replace(row, error=error, where="head")))
+
+
+def test_equal_backends_agree(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "compare_backends", compare(2e-14))
     console = Console(record=True, width=100)
-    assert demo.demo(config, [BigramBackend("one"), BigramBackend("two")], tmp_path / "demo", console)
+    assert demo.demo(config, [BigramBackend("one"), BigramBackend("two")], tmp_path / "demo", console) == []
     text = console.export_text()
-    assert "differ by at most 0.0e+00" in text
+    assert "2.0e-14" in text
     assert text.count("def ") >= 2
+    assert "demo/loss.png" in text
     assert (tmp_path / "demo/loss.png").is_file()
 
 
-def test_backends_that_train_differently_do_not(config, tmp_path):
-    assert not demo.demo(config, [BigramBackend("one"), Skewed("two")], tmp_path / "demo", Console(record=True))
+def test_whatever_does_not_agree_is_said(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "compare_backends", compare(1e-3))
+    backends = [BigramBackend("one"), Skewed("two")]
+    losses, parity = demo.demo(config, backends, tmp_path / "demo", Console(record=True))
+    assert "losses of the first 20 steps differ" in losses
+    assert "exceeds its limit" in parity
 
 
 def test_the_spread_is_relative():

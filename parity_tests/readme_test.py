@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from archlab.backends import backend_names, find_backend
-from archlab.config import registered
 from archlab.parity import mechanisms, tolerances
-from archlab.spec import Spec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,8 +58,8 @@ def test_the_table_of_mechanisms_is_current():
     text = README.split(mechanisms.BEGIN)[1].split(mechanisms.END)[0]
     rows = {line.split("`")[1]: [cell.strip() for cell in line.split("|")[2:-1]] for line in text.splitlines()[3:]}
     backends = [find_backend(name) for name in backend_names()]
-    assert list(rows) == list(registered(Spec))
-    for name, cls in registered(Spec).items():
+    assert list(rows) == list(mechanisms.mechanisms())
+    for name, cls in mechanisms.mechanisms().items():
         assert rows[name][:-2] == mechanisms.files(cls, backends), name
         forward, gradient = map(float, rows[name][-2:])
         assert forward <= tolerances.FORWARD, name

@@ -36,7 +36,7 @@ def command(
     """Train a model on text; metrics, checkpoints and a plot go to a run directory."""
     changes = list(overrides or [])
     if config is not None and "=" in config:  # archlab train --resume RUN key=value
-        config, changes = None, [config, *changes]
+        changes, config = [config, *changes], None
     from archlab.training.meter import NonFiniteLossError
 
     try:

@@ -5,6 +5,7 @@
 example waives a law by that name.
 """
 
+import functools
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -60,7 +61,7 @@ def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> flo
     claimed = sum(float(np.sum(g * direction[p])) for p, g in grads.items())
     error = np.inf
     for size in tolerances.DIFFERENCE_STEPS:
-        measured = bench.once(("slope", variant, size), lambda size=size: slope(bench, variant, direction, size))
+        measured = bench.once(("slope", variant, size), functools.partial(slope, bench, variant, direction, size))
         error = min(error, abs(claimed - measured) / (norm or 1.0))
         if error <= tolerances.DIFFERENCE:
             break

@@ -36,7 +36,8 @@ def measured(cls: type[Spec], backends: Iterable[Backend]) -> tuple[float, float
     """The largest float64 errors of the forward pass and of gradients, over examples, variants and backends."""
     rows: list[Row] = []
     for case in cases_of(cls):
-        bench, before = Bench(case), []
+        bench = Bench(case)
+        before: list[str] = []
         for backend in backends:
             rows += forward(bench, backend.name, before) + gradients(bench, backend.name, before)
             before.append(backend.name)
@@ -44,12 +45,17 @@ def measured(cls: type[Spec], backends: Iterable[Backend]) -> tuple[float, float
     return max(row.error for row in rows if row.item == "forward"), max(between)
 
 
+def mechanisms() -> dict[str, type[Spec]]:
+    """Every spec a config can name."""
+    return {name: cls for name, cls in registered(Spec).items() if issubclass(cls, Spec)}
+
+
 def table() -> str:
     """The whole table, measured now."""
     backends = [find_backend(name) for name in backend_names()]
     names = " | ".join(backend.name for backend in backends)
     lines = [f"| mechanism | definition | {names} | forward | gradient |", "|---" * (len(backends) + 4) + "|"]
-    for name, cls in registered(Spec).items():
+    for name, cls in mechanisms().items():
         errors = " | ".join(f"{error:.0e}" for error in measured(cls, backends))
         lines.append(f"| `{name}` | {' | '.join(files(cls, backends))} | {errors} |")
     return "\n".join(lines)

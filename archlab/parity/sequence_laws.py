@@ -1,5 +1,6 @@
 """Laws about what a token may depend on: causality, decoding, padding and packing."""
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +37,7 @@ def decode(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     rows = []
     for variant in ("plain", "packed"):
         inputs = _with_whole_prefixes(bench.variants[variant])
-        truth = bench.once(("decode", variant), lambda inputs=inputs: bench.define(bench.weights, inputs)).output
+        truth = bench.once(("decode", variant), functools.partial(bench.define, bench.weights, inputs)).output
         for name in [backend] if others else ["reference", backend]:
             error = relative(_decoded(bench, name, inputs), truth)
             rows.append(bench.row("decode", name, "float64", error, tolerances.FORWARD, variant))

@@ -35,7 +35,7 @@ def bigram_model(*, vocab: int, width: int = 8, positions: int | None = None) ->
         vocab=vocab,
         width=width,
         embedding_init=Normal(std=0.1),
-        positions=positions and LearnedPositions(length=positions, init=Normal(std=0.02)),
+        positions=LearnedPositions(length=positions, init=Normal(std=0.02)) if positions else None,
         stack=Stack(pattern=(block,), repeat=1),
         norm=None,
         head=Head(bias=False, init=Normal(std=0.1)),

@@ -43,8 +43,7 @@ class Checkpoints:
     def save(self, state: TrainState, weights: Weights, optimizer: OptimizerState, keep: int) -> Path:
         """Write a checkpoint, whole or not at all; then delete all but the last ``keep`` and the best one."""
         target = self.path(state.step)
-        partial = self.folder / f".{target.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
+        partial = self._hidden(state.step)
         partial.mkdir(parents=True)
         canonical.save(partial / WEIGHTS, weights, {"spec_hash": state.spec_hash, "step": state.step})
         canonical.save(partial / OPTIMIZER, _flat(optimizer), {"step": optimizer.step})
@@ -58,7 +57,15 @@ class Checkpoints:
         best = self.best()
         for step in self.steps()[:-keep]:
             if step != best:
-                shutil.rmtree(self.path(step))
+                hidden = self._hidden(step)
+                self.path(step).replace(hidden)  # at once: an interrupt must not leave half of it under its name
+                shutil.rmtree(hidden)
+
+    def _hidden(self, step: int) -> Path:
+        """A free place for a checkpoint that is not whole."""
+        hidden = self.folder / f".{self.path(step).name}.partial"
+        shutil.rmtree(hidden, ignore_errors=True)
+        return hidden
 
     def last(self) -> int:
         """The step of the newest checkpoint."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError
 from archlab.training.metrics import Row, read
@@ -68,7 +68,7 @@ def _label(path: Path, count: int) -> str:
 
 def _dress(axes: "Axes", title: str) -> None:
     axes.plot([], [], color=INK, linewidth=1.4, label="line: training")
-    points = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "markeredgewidth": 1.5}
+    points: dict[str, Any] = {"linestyle": "none", "marker": "o", "markerfacecolor": "white", "markeredgewidth": 1.5}
     axes.plot([], [], color=INK, label="points: held-out text", **points)
     axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold")
     axes.set_xlabel("step", color=INK)

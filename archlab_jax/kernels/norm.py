@@ -31,6 +31,6 @@ def _parts(x: Any, epsilon: float, centred: bool) -> tuple[Any, Any]:
 @standardize.defjvp
 def _derivative(epsilon: float, centred: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
     (dx,) = tangents
-    y, rate = _parts(*primals, epsilon, centred)
+    y, rate = _parts(primals[0], epsilon, centred)
     inner = dx - y * _mean(y * dx)
     return y, rate * (inner - _mean(dx) if centred else inner)
