@@ -13,6 +13,9 @@ from archlab.spec import Spec
 
 T = TypeVar("T", bound=type)
 
+# What a subclass may override and still compute the same: what it accepts, costs and shows, and first values.
+_DESCRIPTIVE = {"check", "params", "cost", "saved", "field_of", "examples", "variants"}
+
 
 class Natives:
     """The native implementations of one backend.
@@ -37,8 +40,8 @@ class Natives:
     def find(self, spec: Spec) -> Any | None:
         """The native class for ``spec``, or None where its definition is to be run by the generic one.
 
-        A subclass inherits a native form as long as it keeps the definition that form implements. What is
-        registered for an abstract kind is that kind's own generic class.
+        A subclass inherits a native form as long as it keeps the definition that form implements: ``forward`` and
+        everything it may call. What is registered for an abstract kind is that kind's own generic class.
         """
         return self.find_class(type(spec))
 
@@ -49,7 +52,7 @@ class Natives:
         for ancestor in ancestors:
             if ancestor in self._table:
                 return self._table[ancestor]
-            if "forward" in ancestor.__dict__:
+            if _redefines(ancestor):
                 break
         return next((self._table[c] for c in ancestors if c in self._table and c.abstract), None)
 
@@ -67,3 +70,10 @@ class Natives:
             for module in pkgutil.iter_modules(folder.__path__):
                 if not module.name.endswith("_test"):
                     importlib.import_module(f"{folder.__name__}.{module.name}")
+
+
+def _redefines(cls: type) -> bool:
+    """Whether ``cls`` overrides something that its ancestors compute with."""
+    own = (name for name in cls.__dict__ if not name.startswith("__") and name not in _DESCRIPTIVE)
+    inherited = (getattr(super(cls, cls), name, None) for name in own)
+    return any(isinstance(value, (types.FunctionType, property)) for value in inherited)

@@ -15,7 +15,7 @@ from archlab.reference import takes_state
 from archlab.spec import Spec, State, schema, state_schema
 from archlab.weights import DTYPES, check
 from archlab_jax.module import Builder, Module, Split
-from archlab_jax.runtime import context, place_params
+from archlab_jax.runtime import context, place_params, precision
 
 WHERE = ("positions", "segments", "prefix")
 
@@ -26,7 +26,8 @@ class Program:
     def __init__(self, spec: Spec, width: int, policy: Policy) -> None:
         self.spec, self.policy, self.part = spec, policy, spec.at(width)
         empty = {path: np.broadcast_to(np.float32(0), p.shape) for path, p in schema(self.part).items()}
-        self.split = Split(build(spec, width, policy, empty))
+        with precision(policy):
+            self.split = Split(build(spec, width, policy, empty))
         self.forward = jax.jit(self._forward, static_argnames="capture")
         self.backward = jax.jit(self._backward)
 

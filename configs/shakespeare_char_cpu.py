@@ -5,6 +5,8 @@
 
 The setting and its published validation loss of 1.88 are those of the section "I only have a macbook" of
 https://github.com/karpathy/nanoGPT: no biases, tied head, GELU with erf, decay of matrices only.
+Measured, about 4 minutes on two cores with either: 1.887 at the last evaluation (20 batches, as nanoGPT takes),
+1.909 on the whole held-out tenth (``archlab eval RUN``).
 """
 
 from archlab.activations import GELUErf
@@ -28,6 +30,7 @@ VOCAB, WIDTH, HEADS, LAYERS, LENGTH, STEPS = 65, 128, 4, 4, 64, 2000
 
 
 def get_config():
+    """0.80 million parameters, 2,000 steps of 768 characters."""
     init, out_init = Normal(std=0.02), Normal(std=0.02 / (2 * LAYERS) ** 0.5)
     norm = LayerNorm(epsilon=1e-5, bias=False)
     layer = Block(

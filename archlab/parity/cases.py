@@ -92,17 +92,19 @@ def variants(case: Case, seed: int) -> dict[str, Inputs]:
         Four rows of several documents with padding before, between and after, one row all padding, positions
         starting over in each document, and a prefix of three tokens in each.
     offset
-        Rows that start at position 4096 or later, or as late as a table of positions allows.
+        Four rows of one document that start at position 4096 or later, or as late as a table of positions allows.
+        The arrays have the shapes of "packed": what is compiled for one runs the other.
     """
     example = case.example
-    length = example.length
-    where = packed_rows(length)
-    later = _starts(case, example.batch)[:, None] + np.arange(length)
+    rows = packed_rows(example.length)
+    later = _starts(case, len(rows))[:, None] + np.arange(example.length)
+    one = np.ones_like(rows)
     return {
         "plain": content(case, seed, example.batch),
-        "packed": content(case, seed + 1, len(where)) | _placed(where, document_positions(where)),
-        "offset": content(case, seed + 2, example.batch)
-        | {"positions": later, "prefix": np.broadcast_to(later[:, :1] + PREFIX, later.shape)},
+        "packed": content(case, seed + 1, len(rows))
+        | {"segments": rows, "positions": document_positions(rows), "prefix": np.where(rows > 0, PREFIX, 0)},
+        "offset": content(case, seed + 2, len(rows))
+        | {"segments": one, "positions": later, "prefix": later[:, :1] + PREFIX * one},
     }
 
 
@@ -115,11 +117,6 @@ def content(case: Case, seed: int, rows: int) -> Inputs:
     width = case.example.width
     x = random.normal(seed, f"parity/{case.name}/x", rows * length * width)
     return {"x": x.reshape(rows, length, width)}
-
-
-def _placed(segments: np.ndarray, positions: np.ndarray) -> Inputs:
-    prefix = np.where(segments > 0, PREFIX, 0)
-    return {"segments": segments, "positions": positions, "prefix": prefix}
 
 
 def packed_rows(length: int) -> np.ndarray:

@@ -118,17 +118,18 @@ def share(row: Row) -> float:
 
 
 def _table(item: str, rows: list[Row]) -> "Table":
+    from rich import box
     from rich.table import Table
 
     columns = sorted({(row.dtype, row.backend) for row in rows}, key=lambda c: (DTYPES.index(c[0]), c[1]))
     lines: dict[str, dict[tuple[str, str], Row]] = {}
     for row in rows:
         lines.setdefault(row.where, {})[row.dtype, row.backend] = row
-    table = Table(title=f"{item}: {WORDS[item]}", title_justify="left")
+    table = Table(title=f"{item}: {WORDS[item]}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("where", overflow="fold")
     for dtype, backend in columns:
         table.add_column(f"{backend}\n{dtype}", justify="right")
-    table.add_column("share of\nits limit", justify="right")
+    table.add_column("share\nof limit", justify="right")
     for where, cells in sorted(lines.items(), key=lambda line: -max(map(share, line[1].values()))):
         table.add_row(where, *(_cell(cells.get(c)) for c in columns), f"{max(map(share, cells.values())):.2g}")
     return table

@@ -1,0 +1,104 @@
+"""A third backend as its author would publish it: the reference, trained along random directions.
+
+It implements what training and generation use of :class:`archlab.backends.Backend`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from archlab import random, reference
+from archlab.backends import Batch, StepMetrics
+from archlab.model import Model
+from archlab.natives import Natives
+from archlab.optim.optimizer import Optimizer, OptimizerState, clip
+from archlab.policy import Policy
+from archlab.spec import schema
+from archlab.weights import Weights
+
+STEP = 1e-4
+
+
+class Trainer:
+    """Estimates the gradient as v · (∂loss along v), v a random direction."""
+
+    def __init__(self, model: Model, weights: Weights, optimizer: Optimizer, limit: float | None, seed: int) -> None:
+        self.model, self.optimizer, self.limit, self.seed = model, optimizer, limit, seed
+        self.decayed = {path: optimizer.decays(param) for path, param in schema(model.root()).items()}
+        self.restore(weights, optimizer.initial(weights))
+
+    def step(self, batch: Batch, rate: float) -> StepMetrics:
+        names = {path: f"direction/{self.state.step}/{path}" for path in self.params}
+        v = {path: random.normal(self.seed, names[path], p.size).reshape(p.shape) for path, p in self.params.items()}
+        ahead, behind = (self._loss(batch, {p: a + h * v[p] for p, a in self.params.items()}) for h in (STEP, -STEP))
+        slope = (ahead - behind) / (2 * STEP)
+        grads, norm = clip({path: slope * d for path, d in v.items()}, self.limit or np.inf)
+        self.params, self.state = self.optimizer.update(self.params, grads, self.state, rate, self.decayed)
+        return StepMetrics(loss=(ahead + behind) / 2, grad_norm=norm)
+
+    def evaluate(self, batch: Batch) -> tuple[float, int]:
+        count = int(np.count_nonzero(batch["targets"] >= 0))
+        return self._loss(batch, self.params) * count, count
+
+    def _loss(self, batch: Batch, params: Weights) -> float:
+        inputs = {key: value for key, value in batch.items() if key != "targets"}
+        logits = reference.run(self.model, params, inputs).output
+        counted = batch["targets"] >= 0
+        logits, targets = logits[counted], batch["targets"][counted]
+        top = logits.max(axis=-1)
+        losses = np.log(np.exp(logits - top[:, None]).sum(axis=-1)) + top - logits[np.arange(len(targets)), targets]
+        return float(losses.mean())
+
+    def weights(self) -> Weights:
+        return {path: value.astype(np.float32) for path, value in self.params.items()}
+
+    def optimizer_state(self) -> OptimizerState:
+        return self.state
+
+    def restore(self, weights: Mapping[str, np.ndarray], state: OptimizerState) -> None:
+        self.params = {path: np.asarray(value, dtype=np.float64) for path, value in weights.items()}
+        self.state = state
+
+
+class Decoder:
+    """Prompts of equal length, then token by token with the definitions' own state."""
+
+    def __init__(self, model: Model, weights: Mapping[str, np.ndarray], batch: int, length: int) -> None:
+        self.model, self.weights, self.seen = model, weights, 0
+        self.state = reference.initial_state(model.root(), batch, length)
+
+    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
+        assert segments is None, "this backend takes no padding"
+        positions = np.broadcast_to(self.seen + np.arange(tokens.shape[1]), tokens.shape)
+        inputs = {"tokens": tokens, "positions": positions}
+        result = reference.run(self.model, self.weights, inputs, state=self.state)
+        self.state, self.seen = result.state, self.seen + tokens.shape[1]
+        return result.output[:, -1]
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        return self.prefill(tokens[:, None])
+
+
+class NumpyBackend:
+    """The definitions, and no native form of any."""
+
+    name = "plain"
+    natives = Natives("plain")
+
+    def trainer(
+        self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
+        policy: Policy = Policy(), seed: int = 0,
+    ) -> Trainer:  # fmt: skip
+        return Trainer(model, dict(weights), optimizer, clip, seed)
+
+    def decoder(
+        self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
+    ) -> Decoder:
+        return Decoder(model, weights, batch, length)
+
+    def environment(self) -> dict[str, Any]:
+        return {"numpy": np.__version__, "device": "cpu"}
+
+
+backend = NumpyBackend()
