@@ -20,12 +20,12 @@ $(STAMP): setup.py constraints.txt
 demo: setup
 	$(BIN)/python -m archlab.demo
 
-# Items of one example stay on one worker, so that they share compilations.
+# Items of one example stay on one worker, so that they share compilations; a worker has one core.
 test: setup lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
 
 test-all: setup lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

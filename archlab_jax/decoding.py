@@ -21,8 +21,8 @@ class Decoder:
         self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy
     ) -> None:  # fmt: skip
         self.model, self.policy, self.length = model, policy, length
-        self.program = program(model, model.width, policy)
         with precision(policy):
+            self.program = program(model, model.width, policy)
             self.leaves = self.program.leaves(weights)
             self.state = self.program.initial_state(batch, length)
         self.seen = 0

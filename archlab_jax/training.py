@@ -35,11 +35,10 @@ class Trainer:
         policy: Policy, seed: int,
     ) -> None:  # fmt: skip
         self.model, self.policy, self.clip = model, policy, clip
-        self.program: Program = program(model, model.width, policy)
         table = schema(model.root())
-        decayed = [optimizer.decays(table[v.paths[0]]) for v in self.program.split.variables]
-        self.rule = rule(optimizer, decayed)
         with precision(policy):
+            self.program: Program = program(model, model.width, policy)
+            self.rule = rule(optimizer, [optimizer.decays(table[v.paths[0]]) for v in self.program.split.variables])
             self.leaves = self.program.leaves(weights)
             self.opt = self.rule.initial(self.leaves)
             self.key = jax.random.key(seed)

@@ -17,6 +17,7 @@ from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_torch import program as programs
 from archlab_torch.decoding import Decoder
+from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy, natives, to_numpy
 from archlab_torch.runtime import precision
 from archlab_torch.training import Trainer
@@ -73,6 +74,7 @@ class TorchBackend:
         policy: Policy = Policy(), width: int | None = None,
     ) -> tuple[Weights, np.ndarray | None]:  # fmt: skip
         program = self._program(spec, weights, inputs, policy, width)
+        check_backward(policy.attention, program.device)
         dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
         with precision(policy):
             x, where = program.arguments(inputs)

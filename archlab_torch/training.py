@@ -15,6 +15,7 @@ from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
 from archlab.spec import walk
 from archlab.weights import Weights, check
+from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy
 from archlab_torch.optim import rule
 from archlab_torch.program import WHERE, Program
@@ -38,6 +39,7 @@ class Trainer:
         self.model, self.policy, self.clip, self.seed = model, policy, clip, seed
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
+        check_backward(policy.attention, self.program.device)
         self.params = [slot.tensor for slot in self.program.slots]
         decayed = [optimizer.decays(slot.param) for slot in self.program.slots]
         self.rule = rule(optimizer, self.params, decayed)

@@ -251,6 +251,8 @@ POLICIES = [
           ("stack.layers.0.mixer", "policy.attention=fused", "softcap", "policy.attention=dense")),
     Wrong("flex dropout in PyTorch", SET + f"policy.attention=flex {MIXER}.dropout=0.1",
           ("policy.attention=flex", "dropout", "policy.attention=dense")),
+    Wrong("flex training on the CPU", SET + "policy.device=cpu policy.attention=flex",
+          ("policy.attention=flex", "CPU", "policy.attention=auto")),
     Wrong("flex in JAX", SET_JAX + "policy.attention=flex", ("policy.attention=flex", "policy.attention=auto")),
     Wrong("attention that sees the answer", SET + f"{MIXER}.visibility=bidirectional",
           ("stack.layers.0.mixer", "bidirectional", "'causal'")),

@@ -1,5 +1,6 @@
 """Batches: what they hold is a pure function of the corpus, the seed and the step."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -49,6 +50,10 @@ class Corpus:
                     f"the {part} part of {self.config.dataset!r} has {count} tokens, data.length ="
                     f" {self.config.length} needs {needed}; lower the length, change data.validation or use more text"
                 )
+
+    def digest(self) -> str:
+        """sha256 of all tokens: what a run must find again to go on as it began."""
+        return hashlib.sha256(self.train.tobytes() + self.validation.tobytes()).hexdigest()
 
     def train_batch(self, step: int) -> Batch:
         """The batch of ``step``: B crops whose first tokens are drawn uniformly from all places that leave T + 1."""

@@ -77,6 +77,7 @@ def train(
     trainer = make_trainer(config, backend, canonical.initial(config.model.root(), config.train.seed))
     # All that can be wrong with the input is known by now: what follows writes.
     run = runs.create(config, corpus.tokenizer, out=out, name=name, backend=backend.name)
+    run.write_data(corpus.digest())
     run.add_session(backend, from_step=0)
     return Session(run, backend, trainer, corpus, hooks).run_to_the_end()
 
@@ -92,6 +93,7 @@ def resume(run: Run, config: RunConfig, backend: Backend, *, hooks: Sequence[Hoo
     if step >= config.train.steps:
         raise InputError(f"{run.path} is already at step {step}; to train on, give train.steps=… above that")
     corpus = prepare_corpus(config.data, config.train.seed, run.tokenizer())
+    run.check_data(corpus.digest())
     check_fits(config, corpus.tokenizer)
     optimizer = run.checkpoints.optimizer(step, config.model.root(), config.train.optimizer)
     trainer = make_trainer(config, backend, weights)

@@ -40,8 +40,8 @@ def test_training_lowers_the_loss_and_leaves_a_whole_run_directory(config, tmp_p
     assert result.tokens_per_second > 0
     assert rows[-1].tokens == 20 * 4 * 16
     names = {p.name for p in (tmp_path / "run").iterdir()}
-    assert names == {"config.json", "spec.json", "environment.json", "tokenizer.json", "metrics.csv", "loss.png",
-                     "checkpoints"}  # fmt: skip
+    assert names == {"config.json", "spec.json", "data.json", "environment.json", "tokenizer.json", "metrics.csv",
+                     "loss.png", "checkpoints"}  # fmt: skip
     assert json.loads((tmp_path / "run/spec.json").read_text())["hash"] == config.model.hash()
     assert open_run(tmp_path / "run").config == config
 
@@ -128,6 +128,17 @@ def test_resuming_refuses_what_would_not_be_the_same_run(config, tmp_path):
     other = config.replace(model=config.model.replace(width=16), train=config.train.replace(steps=30))
     with pytest.raises(InputError, match="model: differs"):
         loop.resume(run, other, BigramBackend())
+
+
+def test_resuming_refuses_a_text_that_has_changed(config, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be, that is the question\n" * 40)
+    config = config.replace(data=config.data.replace(dataset=str(text)))
+    loop.train(config, BigramBackend(), out=tmp_path / "run")
+    text.write_text("to be or not to be, this is the question\n" * 40)
+    longer = config.replace(train=config.train.replace(steps=30))
+    with pytest.raises(InputError, match="no longer the text"):
+        loop.resume(open_run(tmp_path / "run"), longer, BigramBackend())
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_though_its_shapes_fit(config, tmp_path):

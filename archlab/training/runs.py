@@ -1,7 +1,8 @@
 """Run directories: everything a training run was and left, in files that outlive it.
 
 ``config.json`` the resolved configuration · ``spec.json`` the architecture with its hash · ``environment.json``
-where and with what each session ran · ``tokenizer.json`` · ``metrics.csv`` · ``loss.png`` · ``checkpoints/``.
+where and with what each session ran · ``data.json`` the data's checksum · ``tokenizer.json`` ·
+``metrics.csv`` · ``loss.png`` · ``checkpoints/``.
 """
 
 import json
@@ -77,6 +78,23 @@ class Run:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{path} cannot be read as the list of a run's sessions: {error!r}") from None
         return sessions
+
+    def write_data(self, digest: str) -> None:
+        """Note which tokens the run is trained on."""
+        _write_json(self.path / "data.json", {"dataset": self.config.data.dataset, "sha256": digest})
+
+    def check_data(self, digest: str) -> None:
+        """Raise :class:`InputError` where the text is no longer the one the run began with."""
+        path = self.path / "data.json"
+        try:
+            found = json.loads(path.read_text())["sha256"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{path} cannot be read as the note of a run's data: {error!r}") from None
+        if found != digest:
+            raise InputError(
+                f"data.dataset={self.config.data.dataset!r} is no longer the text that {self.path} began with; bring "
+                "the text back (python-stdlib differs between Python versions), or start a new run"
+            )
 
     def write_config(self) -> None:
         save(self.config, self.path / "config.json")

@@ -19,6 +19,12 @@ def check_kernel(kernel: str, asked: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: policy.attention={kernel} takes no {feature}; set policy.attention=dense")
 
 
+def check_backward(kernel: str, device: torch.device) -> None:
+    """Raise :class:`InputError` where ``kernel`` has no backward pass on ``device``."""
+    if kernel == "flex" and device.type == "cpu":
+        raise InputError("policy.attention=flex has no backward pass on the CPU; set policy.attention=auto to train")
+
+
 def attend(
     q: Any,
     k: Any,
