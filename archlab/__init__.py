@@ -22,6 +22,7 @@ from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
 from archlab.config import Config, registered
 from archlab.errors import InputError
+from archlab.importing import load_file
 from archlab.inits import Constant, FanInNormal, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from archlab.layers import Dropout, DropPath, Embedding, Linear
 from archlab.mixers.attention import Attention
@@ -123,6 +124,7 @@ __all__ = [
     "build",
     "find_backend",
     "initial_weights",
+    "load_file",
     "reference",
     "registered",
 ]

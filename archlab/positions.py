@@ -74,7 +74,7 @@ class SinusoidalPositions(PositionTable):
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
         xp, width = ctx.xp, x.shape[-1]
-        rates = self.base ** -(np.arange(0, width, 2) / width)
+        rates = self.base ** -(np.arange(0, width, 2, dtype=np.float64) / width)
         phase = angles(ctx, ctx.positions, rates, x)
         table = [xp.sin(phase), xp.cos(phase)]
         if self.layout == "half":

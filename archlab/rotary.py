@@ -52,7 +52,7 @@ class NTKScaling(RopeScaling):
     def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
         pairs = len(rates)
         exponent = pairs / max(pairs - 1, 1)
-        return (theta * self.factor**exponent) ** (-np.arange(pairs) / pairs)
+        return (theta * self.factor**exponent) ** (-np.arange(pairs, dtype=np.float64) / pairs)
 
 
 class YarnScaling(RopeScaling):
@@ -83,7 +83,7 @@ class YarnScaling(RopeScaling):
 
         low = max(math.floor(pair_with(self.beta_fast)), 0)
         high = min(math.ceil(pair_with(self.beta_slow)), 2 * pairs - 1)
-        blend = np.clip((np.arange(pairs) - low) / max(high - low, 0.001), 0, 1)
+        blend = np.clip((np.arange(pairs, dtype=np.float64) - low) / max(high - low, 0.001), 0, 1)
         return rates * (1 - blend) + rates / self.factor * blend
 
     def magnitude(self) -> float:
@@ -153,7 +153,7 @@ class RoPE(Rotary):
     def rates(self, width: int) -> np.ndarray:
         """Radians a position for every pair, (R/2,) float64."""
         size = self.rotated(width)
-        rates = self.theta ** -(np.arange(0, size, 2) / size)
+        rates = self.theta ** -(np.arange(0, size, 2, dtype=np.float64) / size)
         return rates if self.scaling is None else self.scaling.rates(rates, self.theta)
 
     def magnitude(self) -> float:

@@ -1,7 +1,7 @@
 """Biases of attention scores by position."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,8 +44,8 @@ class ALiBi(PositionBias):
     def slopes(self, heads: int) -> np.ndarray:
         """(H,) float64."""
         low = 2 ** int(math.log2(heads))
-        slopes = 2.0 ** (-self.slope_range * np.arange(1, low + 1) / low)
-        extra = 2.0 ** (-self.slope_range * np.arange(1, 2 * low + 1, 2) / (2 * low))
+        slopes = 2.0 ** (-self.slope_range * np.arange(1, low + 1, dtype=np.float64) / low)
+        extra = 2.0 ** (-self.slope_range * np.arange(1, 2 * low + 1, 2, dtype=np.float64) / (2 * low))
         return np.concatenate([slopes, extra[: heads - low]])
 
     def forward(self, m: Any, heads: int, ctx: Any, key_positions: Any, like: Any) -> Any:
@@ -69,12 +69,15 @@ class RelativeBias(PositionBias):
     max_distance: int
     bidirectional: bool
     init: Init
+    edges: ClassVar[tuple[int, ...]]
 
     def check(self) -> None:
         self.require(self.heads > 0, "heads", "must be > 0")
         self.require(self.buckets >= 4 and self.buckets % 2 == 0, "buckets", "must be even and ≥ 4")
         exact = self.buckets // (4 if self.bidirectional else 2)
         self.require(self.max_distance > exact, "max_distance", f"must exceed the {exact} exact buckets")
+        # Once and on the host: in forward a compiler would have to trace what depends on its values.
+        object.__setattr__(self, "edges", self._edges(self.buckets // 2 if self.bidirectional else self.buckets))
 
     def params(self, width: int) -> dict[str, Param]:
         return {"table": Param(shape=(self.buckets, self.heads), axes="J H", init=self.init, fan_in=1)}
@@ -87,18 +90,17 @@ class RelativeBias(PositionBias):
         buckets = self.buckets // 2 if self.bidirectional else self.buckets
         side = xp.where(offset > 0, buckets, 0) if self.bidirectional else 0 * offset
         distance = xp.abs(offset) if self.bidirectional else xp.where(offset > 0, 0, -offset)
-        edges = self._edges(buckets)
-        far = sum((xp.astype(distance >= int(edge), offset.dtype) for edge in edges), start=0 * offset)
+        far = sum((xp.astype(distance >= edge, offset.dtype) for edge in self.edges), start=0 * offset)
         exact = buckets // 2
         return side + xp.where(distance < exact, distance, exact - 1 + far)
 
-    def _edges(self, buckets: int) -> np.ndarray:
-        """The least distance of each logarithmic bucket, computed once and exactly on the host."""
+    def _edges(self, buckets: int) -> tuple[int, ...]:
+        """The least distance of each logarithmic bucket, with T5's rounding in float32."""
         exact = buckets // 2
         distance = np.arange(exact, self.max_distance + 1)
         ratio = np.log((distance / exact).astype(np.float32)) / np.float32(math.log(self.max_distance / exact))
         index = np.minimum((ratio * np.float32(buckets - exact)).astype(np.int64), buckets - exact - 1)
-        return np.array([distance[index >= i][0] for i in range(buckets - exact) if (index >= i).any()])
+        return tuple(int(distance[index >= i][0]) for i in range(buckets - exact) if (index >= i).any())
 
     def forward(self, m: Any, heads: int, ctx: Any, key_positions: Any, like: Any) -> Any:
         offset = key_positions[:, None, :] - ctx.positions[:, :, None]

@@ -19,7 +19,7 @@ from rich.table import Table
 Measured = dict[str, dict[str, list[float]]]
 """Seconds a step by shape, contestant and round."""
 
-COLUMNS = ("shape", "contestant", "ms a step", "tokens/s", "archlab-jax is", "archlab-torch is")
+COLUMNS = ("shape", "contestant", "ms a step", "tokens/s", "archlab-jax is faster", "archlab-torch is faster")
 OURS = ("archlab-jax", "archlab-torch")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
 
@@ -56,7 +56,7 @@ def _times(ratio: dict[str, float] | None) -> str:
 
 def table(measured: list[dict[str, Any]]) -> Table:
     """The rows for a terminal."""
-    out = Table(*COLUMNS, title="One training step: median (quartiles); speed-ups above 1 mean that archlab is faster")
+    out = Table(*COLUMNS, title="One training step: median (quartiles)")
     for row in measured:
         out.add_row(*cells(row))
     return out

@@ -22,11 +22,11 @@ def test_one_graph_forward_and_backward(case: Case):
     for variant in ("plain", "packed"):
         results = []
         for program in (eager, compiled):
-            output, _ = program.call(*program.arguments(bench.variants[variant]))
-            cotangent = program.share(bench.cotangent(variant))
-            grads = torch.autograd.grad(
-                (output * cotangent).sum(), [s.tensor for s in program.slots], allow_unused=True
-            )
+            x, where = program.arguments(bench.variants[variant])
+            inputs = [] if isinstance(x, dict) else [x.requires_grad_()]
+            output, _ = program.call(x, where)
+            objective = (output * program.share(bench.cotangent(variant))).sum()
+            grads = torch.autograd.grad(objective, [*inputs, *(s.tensor for s in program.slots)], allow_unused=True)
             results.append((output.detach(), grads))
         (output, grads), (got, got_grads) = results
         assert relative(got.numpy(), output.numpy()) <= FORWARD

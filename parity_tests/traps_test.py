@@ -148,7 +148,7 @@ FAULTS = [
     (documents_unseen, "padding", PLAIN),
     (documents_unseen, "forward", PLAIN),
     (one_key_too_many, "causal", PLAIN),
-    (mean_of_values_for_nothing, "padding", PLAIN),
+    (mean_of_values_for_nothing, "forward", PLAIN),
     (no_cache_positions, "decode", PLAIN),
     (dropped_bias_gradient, "gradients", LINEAR),
 ]

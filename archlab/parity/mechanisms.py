@@ -21,15 +21,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def files(cls: type[Spec], backends: Iterable[Backend]) -> list[str]:
-    """Markdown links to the definition and to each backend's native form; a dash where the definition runs."""
+    """Markdown links to the definition and to each backend's native form, where it has one."""
     natives = [backend.natives.find_class(cls) for backend in backends]
-    return [link(found) if found else "definition" for found in (cls, *natives)]
+    return [link(cls, source(cls))] + [link(found, "native") if found else "definition" for found in natives]
 
 
-def link(cls: type) -> str:
-    """A link to the file that defines ``cls``, relative to the project."""
-    path = Path(inspect.getfile(cls)).relative_to(ROOT)
-    return f"[{path}]({path})"
+def source(cls: type) -> str:
+    """The file that defines ``cls``, relative to the project."""
+    return str(Path(inspect.getfile(cls)).relative_to(ROOT))
+
+
+def link(cls: type, text: str) -> str:
+    """A link to the file that defines ``cls``."""
+    return f"[{text}]({source(cls)})"
 
 
 def measured(cls: type[Spec], backends: Iterable[Backend]) -> tuple[float, float]:
@@ -56,7 +60,7 @@ def table() -> str:
     names = " | ".join(backend.name for backend in backends)
     lines = [f"| mechanism | definition | {names} | forward | gradient |", "|---" * (len(backends) + 4) + "|"]
     for name, cls in mechanisms().items():
-        errors = " | ".join(f"{error:.0e}" for error in measured(cls, backends))
+        errors = " | ".join(f"{error:.0e}" if error else "0" for error in measured(cls, backends))
         lines.append(f"| `{name}` | {' | '.join(files(cls, backends))} | {errors} |")
     return "\n".join(lines)
 

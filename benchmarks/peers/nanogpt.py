@@ -3,7 +3,9 @@
 Eager, in float32, without gradient accumulation; its GradScaler is switched off, as train.py does for float32.
 """
 
+import contextlib
 import importlib.util
+import io
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,10 +25,11 @@ def start(case: Case) -> Contestant:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # as train.py has it
     source, shape = _module(case.nanogpt / "model.py"), case.shape
     sizes = {"n_layer": shape.layers, "n_head": shape.heads, "n_embd": shape.width, "block_size": shape.length}
-    net = source.GPT(source.GPTConfig(vocab_size=shape.vocab, dropout=0.0, bias=False, **sizes))
-    net.load_state_dict(_state_dict(initial_weights(shape), shape))
-    net.to(case.device)
-    optimizer = net.configure_optimizers(ADAMW.weight_decay, RATE, (ADAMW.beta1, ADAMW.beta2), case.device)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it builds
+        net = source.GPT(source.GPTConfig(vocab_size=shape.vocab, dropout=0.0, bias=False, **sizes))
+        net.load_state_dict(_state_dict(initial_weights(shape), shape))
+        net.to(case.device)
+        optimizer = net.configure_optimizers(ADAMW.weight_decay, RATE, (ADAMW.beta1, ADAMW.beta2), case.device)
     assert optimizer.defaults["eps"] == ADAMW.epsilon
     scaler = torch.amp.GradScaler(case.device, enabled=False)
 
