@@ -9,9 +9,9 @@ from pathlib import Path
 from archlab.errors import InputError
 
 
-def load_file(path: Path) -> types.ModuleType:
+def load_file(path: str | Path) -> types.ModuleType:
     """Import a Python file by path, once for each content it has. The file is code and is executed."""
-    path = path.expanduser().resolve()
+    path = Path(path).expanduser().resolve()
     if not path.is_file():
         raise InputError(f"no such file: {path}")
     identity = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()  # an edited file is another module
