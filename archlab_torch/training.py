@@ -73,6 +73,9 @@ class Trainer:
         total, counted = summed
         loss = total / self._summed(counted) + sum(losses.values()) / self.program.size
         loss.backward()
+        for param in self.params:
+            if param.grad is None:  # nothing depends on it: PyTorch would leave it out, decay and all
+                param.grad = torch.zeros_like(param)
         return self._summed(loss.detach())
 
     def _summed(self, value: Any) -> Any:

@@ -55,10 +55,10 @@ def _times(ratio: dict[str, float] | None) -> str:
 
 
 def table(measured: list[dict[str, Any]]) -> Table:
-    """The rows for a terminal."""
-    out = Table(*COLUMNS, title="One training step: median (quartiles)")
+    """The rows for a terminal, without their quartiles."""
+    out = Table(*COLUMNS, title="One training step: medians (--json and --save have the quartiles too)")
     for row in measured:
-        out.add_row(*cells(row))
+        out.add_row(*(text.split(" (")[0] for text in cells(row)))
     return out
 
 

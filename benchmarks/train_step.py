@@ -23,6 +23,8 @@ CONTESTANTS = {
     "archlab-torch": "peers.archlab_trainers:in_torch",
     "nanoGPT": "peers.nanogpt:start",
 }
+BUSY = 0.5
+"""Load average a core above which a machine is no place to measure: waiting threads slow each other manyfold."""
 NOT_ON_TPU = ("archlab-torch", "nanoGPT")
 
 
@@ -48,6 +50,12 @@ def main(
     """Time one training step of archlab beside nanoGPT and a plain Flax NNX model."""
     console, load = Console(), os.getloadavg()[0]
     starts = _starts(only, device, nanogpt)
+    if load > BUSY * (os.cpu_count() or 1):
+        if save:
+            raise typer.BadParameter(
+                f"the load average is {load:.1f}; --save asks for a quiet machine"
+            )
+        console.print(f"The machine is busy (load average {load:.1f}): these numbers will mean little.")
     if "nanoGPT" not in starts and not only and device != "tpu":
         console.print("nanoGPT is left out: clone https://github.com/karpathy/nanoGPT and give its path as --nanogpt")
     cases = {name: Case(shape=SHAPES[name], device=device, threads=threads, nanogpt=nanogpt) for name in _names(shapes)}

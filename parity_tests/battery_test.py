@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from archlab.backends import backend_names
@@ -26,6 +27,7 @@ PROCESSES = 4
 
 @functools.lru_cache(maxsize=1)
 def bench(name: str) -> Bench:
+    jax.clear_caches()  # what was compiled for the last case is of no use to this one
     return Bench(next(case for case in CASES if case.name == name))
 
 

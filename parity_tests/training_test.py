@@ -5,8 +5,10 @@ import pytest
 
 from archlab import reference
 from archlab.backends import find_backend
+from archlab.block import Block
 from archlab.inits import Normal
 from archlab.model import Head, tiny_model
+from archlab.norms import RMSNorm
 from archlab.optim.adamw import AdamW
 from archlab.optim.optimizer import clip
 from archlab.optim.schedules import WarmupCosine
@@ -15,7 +17,8 @@ from archlab.parity.tolerances import FORWARD, GRADIENT, gradient_error, relativ
 from archlab.parity.training import CLIP, RATES, RULE, STEPS, UNCOUNTED, drawn_batches, train, training_rows
 from archlab.policy import Policy
 from archlab.positions import LearnedPositions
-from archlab.spec import schema
+from archlab.residuals import PreNorm
+from archlab.spec import Channel, Param, schema
 
 BACKENDS = ["jax", "torch"]
 MODEL = tiny_model(repeat=1, head=Head(bias=True), positions=LearnedPositions(length=16, init=Normal(std=0.1)))
@@ -134,6 +137,27 @@ def test_a_run_can_change_backend(first, second):
     losses = [float(trainer.step(BATCHES[i], RATES.rate(i)).loss) for i in range(10, STEPS)]
     assert relative(np.array(losses), np.array(whole[10:])) < 1e-9
     assert trainer.optimizer_state().step == STEPS
+
+
+def test_a_parameter_without_gradient_decays_on_both():
+    """PyTorch leaves it out of the update unless told; the definition decays it."""
+
+    class Spare(Channel):
+        def params(self, width):
+            return {"spare": Param(shape=(width, 2), axes="D F", init=Normal(std=1.0))}
+
+        def forward(self, m, x, ctx, state):
+            return 2.0 * x, state
+
+    model = tiny_model(repeat=1, layer=Block(channel=Spare(), residual=PreNorm(norm=RMSNorm(epsilon=1e-5))))
+    weights = drawn_weights(model.root(), 5)
+    jax, torch = (train(name, model, weights, BATCHES[:3], policy=EXACT) for name in BACKENDS)
+    path = "stack.layers.0.channel.spare"
+    kept = np.prod([1 - RATES.rate(i) * RULE.weight_decay for i in range(3)])
+    for course in (jax, torch):
+        assert relative(course.weights[path], weights[path] * kept) < FORWARD
+    assert gradient_error(torch.weights, jax.weights)[0] < GRADIENT
+    assert jax.state.step == torch.state.step == 3
 
 
 def test_the_schedule_as_a_table():
