@@ -1,6 +1,7 @@
 """The JAX side of a context: devices, meshes, precision and randomness."""
 
 import contextlib
+import functools
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,7 @@ def devices(policy: Policy) -> list[jax.Device]:
     return found[: policy.mesh.size]
 
 
+@functools.lru_cache(maxsize=8)
 def mesh_of(policy: Policy) -> jax.sharding.Mesh:
     """The mesh of a policy; the compiler places what is not placed here."""
     shape: Mesh = policy.mesh

@@ -52,9 +52,7 @@ def main(
     starts = _starts(only, device, nanogpt)
     if load > BUSY * (os.cpu_count() or 1):
         if save:
-            raise typer.BadParameter(
-                f"the load average is {load:.1f}; --save asks for a quiet machine"
-            )
+            raise typer.BadParameter(f"the load average is {load:.1f}; --save asks for a quiet machine")
         console.print(f"The machine is busy (load average {load:.1f}): these numbers will mean little.")
     if "nanoGPT" not in starts and not only and device != "tpu":
         console.print("nanoGPT is left out: clone https://github.com/karpathy/nanoGPT and give its path as --nanogpt")
