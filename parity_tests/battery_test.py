@@ -12,9 +12,12 @@ import pytest
 
 from archlab.backends import backend_names
 from archlab.config import find_type, registered
+from archlab.model import tiny_model
 from archlab.parity.bench import Bench, Row
-from archlab.parity.cases import Case, cases_of, registered_cases, without_examples
+from archlab.parity.build_laws import EIGHT
+from archlab.parity.cases import Case, cases_of, drawn_weights, registered_cases, without_examples
 from archlab.parity.laws import LAWS
+from archlab.parity.training import mesh_rows
 from archlab.spec import Example, Spec
 
 HERE = Path(__file__).parent
@@ -74,6 +77,20 @@ def test_battery_on_processes(case, process_rows, record_property):
     found = process_rows[case.name]
     assert "error" not in found, found
     judge(case, "sharded", "torch", [Row(**row) for row in found["rows"]], record_property)
+
+
+@pytest.mark.xdist_group("processes")
+def test_training_on_processes_is_training_on_one(process_rows):
+    found = process_rows["training"]
+    assert "error" not in found, found
+    assert [row for row in found["rows"] if not Row(**row).passed] == []
+    assert {row["where"] for row in found["rows"]} >= {"loss", "weights", "mu"}
+
+
+def test_training_on_virtual_devices_is_training_on_one():
+    model = tiny_model()
+    rows = mesh_rows("jax", model, drawn_weights(model.root(), 5), EIGHT, length=10)
+    assert [row for row in rows if not row.passed] == []
 
 
 def judge(case: Case, law: str, backend: str, rows: list[Row], record_property) -> None:

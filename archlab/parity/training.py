@@ -18,7 +18,7 @@ from archlab.optim.schedules import Schedule, WarmupCosine
 from archlab.parity import tolerances
 from archlab.parity.bench import Row
 from archlab.parity.tolerances import gradient_error, relative
-from archlab.policy import Policy
+from archlab.policy import Mesh, Policy
 from archlab.weights import Weights
 
 STEPS = 20
@@ -74,6 +74,25 @@ def training_rows(
             for what, error in errors.items()
         ]  # fmt: skip
     return rows
+
+
+def mesh_rows(backend: str, model: Model, weights: Mapping[str, np.ndarray], mesh: Mesh, *, length: int) -> list[Row]:
+    """How far five steps on a mesh are from those on one device, in float64. The devices are the caller's business."""
+    batches = drawn_batches(model, length=length, batch=4, steps=5)
+    one, many = (train(backend, model, weights, batches, policy=Policy.exact().replace(mesh=m)) for m in (Mesh(), mesh))
+    errors = {
+        "loss": relative(many.losses, one.losses),
+        "gradient norm": relative(many.norms, one.norms),
+        "weights": gradient_error(many.weights, one.weights)[0],
+        **{slot: gradient_error(many.state.slots[slot], a)[0] for slot, a in one.state.slots.items()},
+    }
+    return [
+        Row(
+            spec=type(model).__name__, item="sharded training", backend=backend, dtype="float64", error=error,
+            limit=tolerances.TRAINING["float64"], where=what,
+        )
+        for what, error in errors.items()
+    ]  # fmt: skip
 
 
 def drawn_batches(model: Model, *, length: int, batch: int, steps: int) -> list[dict[str, np.ndarray]]:
