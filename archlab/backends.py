@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from archlab import weights as canonical
+from archlab.decoding import Decoder
 from archlab.errors import InputError, nearest
 from archlab.model import Model
 from archlab.natives import Natives
@@ -61,18 +62,6 @@ class Trainer(Protocol):
 
     def restore(self, weights: Mapping[str, np.ndarray], state: OptimizerState) -> None:
         """Continue from canonical weights and state, whichever backend wrote them."""
-        ...
-
-
-class Decoder(Protocol):
-    """A model that generates step by step with its state (a KV cache, for example)."""
-
-    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
-        """Take in the prompts (B, T), left-padded with segment 0; logits (B, V) of the last position."""
-        ...
-
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        """Take in one token for each sequence (B,); logits (B, V)."""
         ...
 
 
@@ -194,10 +183,12 @@ def initial_weights(spec: Spec, *, seed: int, width: int | None = None) -> Weigh
     return canonical.initial(spec.at(width_of(spec, width)), seed)
 
 
-def width_of(spec: Spec, width: int | None) -> int:
-    """A model's own width, or the one given."""
+def width_of(spec: Spec, width: int | None, inputs: Mapping[str, Any] | None = None) -> int:
+    """A model's own width, or the one given, or that of the input ``x``."""
     if isinstance(spec, Model):
         return spec.width
+    if width is None and inputs is not None and "x" in inputs:
+        return np.asarray(inputs["x"]).shape[-1]
     if width is None:
         raise InputError(f"a {type(spec).__name__} is no model: say at which width it is to be built")
     return width

@@ -52,11 +52,11 @@ def test_the_decoder_gets_padded_prompts_and_just_enough_room(monkeypatch):
 
     class Spy(BigramDecoder):
         def prefill(self, tokens, segments=None):
-            seen.update(tokens=tokens, segments=segments, room=self._left)
+            seen.update(tokens=tokens, segments=segments, room=self.length)
             return super().prefill(tokens, segments)
 
     backend = BigramBackend()
-    monkeypatch.setattr(backend, "decoder", lambda m, w, *, batch, length, policy: Spy(w, batch, length), raising=False)
+    monkeypatch.setattr(backend, "decoder", lambda *args, policy, **sizes: Spy(*args, **sizes), raising=False)
     generate(backend, *alphabet(), TOKENIZER, ["a", "cde"], max_new_tokens=5)
     assert seen["tokens"].tolist() == [[0, 0, 0], [2, 3, 4]]
     assert seen["segments"].tolist() == [[0, 0, 1], [1, 1, 1]]

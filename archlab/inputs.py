@@ -7,8 +7,19 @@ import numpy as np
 
 from archlab.errors import InputError, nearest
 from archlab.model import Model
+from archlab.spec import Spec
 
-KEYS = ("tokens", "positions", "segments", "prefix")
+WHERE = ("positions", "segments", "prefix")
+KEYS = ("tokens", *WHERE)
+
+
+def arguments(spec: Spec, inputs: Mapping[str, Any], dtype: Any) -> tuple[Any, dict[str, np.ndarray | None]]:
+    """What a spec is called with: a model's checked tokens, or else ``x`` in ``dtype``; and where its tokens stand."""
+    if isinstance(spec, Model):
+        ready = prepare(spec, inputs)
+        return {"tokens": ready["tokens"]}, {key: ready[key] for key in WHERE}
+    x = np.asarray(inputs["x"]).astype(dtype)
+    return x, {k: None if inputs.get(k) is None else np.asarray(inputs[k], dtype=np.int32) for k in WHERE}
 
 
 def prepare(model: Model, inputs: Mapping[str, Any]) -> dict[str, np.ndarray | None]:

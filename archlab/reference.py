@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from archlab import inputs as model_inputs
 from archlab import weights as canonical
 from archlab.context import Context, Random
+from archlab.inputs import arguments
 from archlab.model import Model
 from archlab.ops import loop
 from archlab.spec import Layer, Part, Spec, State, join, state_schema
@@ -91,15 +91,9 @@ def _loop(step: Any, carry: Any, inputs: tuple) -> Any:
 
 
 def _arguments(spec: Spec, inputs: Mapping[str, Any], width: int | None, state: Any, dtype: type) -> Any:
-    if isinstance(spec, Model):
-        ready = model_inputs.prepare(spec, inputs)
-        x: Any = {"tokens": ready["tokens"]}
-        part, shape = spec.root(), ready["tokens"].shape  # type: ignore[union-attr]
-    else:
-        x = np.asarray(inputs["x"], dtype=dtype)
-        ready, shape = {k: inputs.get(k) for k in ("positions", "segments", "prefix")}, x.shape[:2]
-        part = spec.at(width or x.shape[-1])
-    where = {k: None if ready[k] is None else np.asarray(ready[k]) for k in ("positions", "segments", "prefix")}
+    x, where = arguments(spec, inputs, dtype)
+    part = spec.at(spec.width if isinstance(spec, Model) else width or x.shape[-1])
+    shape = x["tokens"].shape if isinstance(spec, Model) else x.shape[:2]
     if where["positions"] is None:
         start = 0 if state is None else tokens_seen(state)
         where["positions"] = np.broadcast_to(np.arange(start, start + shape[1]), shape)

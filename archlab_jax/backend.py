@@ -18,7 +18,7 @@ from archlab.weights import DTYPES, Weights
 from archlab_jax import program as programs
 from archlab_jax.decoding import Decoder
 from archlab_jax.module import Module, Split, natives
-from archlab_jax.runtime import place_batch, precision
+from archlab_jax.runtime import precision
 from archlab_jax.training import Trainer
 
 
@@ -56,7 +56,7 @@ class JaxBackend:
     ) -> Result:  # fmt: skip
         program = self._program(spec, inputs, policy, width)
         with precision(policy):
-            x, where = place_batch(program.arguments(inputs), policy)
+            x, where = program.arguments(inputs)
             start = 0 if state is None else tokens_seen(state)
             output, state, records, losses = program.forward(
                 program.leaves(weights), x, where, state, start, capture=capture
@@ -76,7 +76,7 @@ class JaxBackend:
     ) -> tuple[Weights, np.ndarray | None]:  # fmt: skip
         program = self._program(spec, inputs, policy, width)
         with precision(policy):
-            x, where = place_batch(program.arguments(inputs), policy)
+            x, where = program.arguments(inputs)
             dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
             grads, dx = program.backward(program.leaves(weights), x, where, np.asarray(cotangent).astype(dtype))
             return program.split.unpack(grads), None if dx is None else np.asarray(dx)
@@ -97,10 +97,8 @@ class JaxBackend:
         return packages | {"device": jax.devices()[0].device_kind}
 
     def _program(self, spec: Spec, inputs: Mapping[str, Any], policy: Policy, width: int | None) -> programs.Program:
-        if width is None and "x" in inputs:
-            width = np.asarray(inputs["x"]).shape[-1]
         with precision(policy):
-            return programs.program(spec, width_of(spec, width), policy)
+            return programs.program(spec, width_of(spec, width, inputs), policy)
 
 
 def _variables(module: Module) -> list[Any]:

@@ -8,16 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from archlab.inputs import prepare
+from archlab.inputs import arguments
 from archlab.model import Model
 from archlab.policy import Policy
 from archlab.reference import takes_state
 from archlab.spec import Spec, State, schema, state_schema
 from archlab.weights import DTYPES, check
 from archlab_jax.module import Builder, Module, Split
-from archlab_jax.runtime import context, place_params, precision
-
-WHERE = ("positions", "segments", "prefix")
+from archlab_jax.runtime import context, place_batch, place_params, precision
 
 
 class Program:
@@ -64,13 +62,9 @@ class Program:
         return jax.grad(objective, argnums=(0, 1))(leaves, x)
 
     def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The input and where its tokens stand, as arrays of the right dtypes."""
-        if isinstance(self.spec, Model):
-            ready = prepare(self.spec, inputs)
-            return {"tokens": ready["tokens"]}, {k: ready[k] for k in WHERE}
-        x = np.asarray(inputs["x"]).astype(DTYPES[self.policy.compute])
-        where = {k: None if inputs.get(k) is None else np.asarray(inputs[k], dtype=np.int32) for k in WHERE}
-        return x, where
+        """The input and where its tokens stand, on the policy's devices."""
+        x, where = arguments(self.spec, inputs, DTYPES[self.policy.compute])
+        return place_batch((x, where), self.policy)
 
     def initial_state(self, batch: int, length: int) -> Any:
         """Empty decoding state in the activations' dtype."""

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from archlab.backends import Batch, StepMetrics
+from archlab.inputs import WHERE
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
 from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
 from archlab_jax.optim import rule
-from archlab_jax.program import WHERE, Program, program
+from archlab_jax.program import Program, program
 from archlab_jax.runtime import Keys, place_batch, place_params, precision
 
 

@@ -110,9 +110,7 @@ class TorchBackend:
         policy: Policy,
         width: int | None,
     ) -> programs.Program:
-        if width is None and "x" in inputs:
-            width = np.asarray(inputs["x"]).shape[-1]
-        width = width_of(spec, width)
+        width = width_of(spec, width, inputs)
         canonical.check(spec.at(width), weights)
         return programs.Program(spec, width, policy, weights)
 

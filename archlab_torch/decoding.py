@@ -1,13 +1,12 @@
 """Generation step by step."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
-from archlab.errors import InputError
-from archlab.inputs import prepare
+from archlab import decoding
+from archlab.inputs import WHERE
 from archlab.model import Model
 from archlab.policy import Policy
 from archlab.weights import check
@@ -16,38 +15,21 @@ from archlab_torch.program import Program
 from archlab_torch.runtime import precision
 
 
-class Decoder:
-    """A model with its state, whose buffers are written in place."""
+class Decoder(decoding.Decoder):
+    """The state's buffers are written in place."""
 
     def __init__(
         self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy
     ) -> None:  # fmt: skip
-        self.model, self.policy, self.length = model, policy, length
+        super().__init__(model, batch=batch, length=length)
+        self.policy = policy
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
         self.state = self.program.initial_state(batch, length)
-        self.seen = 0
-        self.next = np.zeros(batch, dtype=np.int32)
 
-    def _last(self, tokens: Any, where: Any, state: Any) -> Any:
-        logits, state = self.program.call({"tokens": tokens}, where, state)
-        return logits[:, -1], state
-
-    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
-        segments = np.ones_like(tokens) if segments is None else segments
-        positions = self.next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
-        return self._take(tokens, segments, positions)
-
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        return self._take(tokens[:, None], np.ones_like(tokens)[:, None], self.next[:, None])
-
-    def _take(self, tokens: np.ndarray, segments: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        self.seen += tokens.shape[1]
-        if self.seen > self.length:
-            raise InputError(f"{self.seen} tokens do not fit a decoder made for {self.length}; make it longer")
-        ready = prepare(self.model, {"tokens": tokens, "segments": segments, "positions": positions})
-        self.next = self.next + (segments > 0).sum(axis=1).astype(np.int32)
+    def logits(self, inputs: decoding.Inputs) -> np.ndarray:
+        where = {key: self.program.share(inputs[key]) for key in WHERE}
         with precision(self.policy), torch.no_grad():
-            where = {k: self.program.share(ready[k]) for k in ("positions", "segments", "prefix")}
-            logits, self.state = self._last(self.program.share(ready["tokens"]), where, self.state)
-        return to_numpy(logits).astype(np.float32)
+            tokens = {"tokens": self.program.share(inputs["tokens"])}
+            logits, self.state = self.program.call(tokens, where, self.state)
+        return to_numpy(logits[:, -1])

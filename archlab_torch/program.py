@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from archlab.errors import InputError
-from archlab.inputs import prepare
+from archlab.inputs import arguments
 from archlab.model import Model
 from archlab.policy import Policy
 from archlab.reference import takes_state
@@ -16,8 +16,6 @@ from archlab.spec import Spec, State, state_schema
 from archlab.weights import DTYPES
 from archlab_torch.module import Builder, from_numpy, to_numpy
 from archlab_torch.runtime import context, device_of, rank_and_size, shard
-
-WHERE = ("positions", "segments", "prefix")
 
 
 class Program:
@@ -42,11 +40,9 @@ class Program:
 
     def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """This process's share of the input and of where its tokens stand, as tensors."""
-        if isinstance(self.spec, Model):
-            ready = prepare(self.spec, inputs)
-            return {"tokens": self.share(ready["tokens"])}, {k: self.share(ready[k]) for k in WHERE}
-        x = self.share(np.asarray(inputs["x"]).astype(DTYPES[self.policy.compute]))
-        return x, {k: self.share(inputs.get(k)) for k in WHERE}
+        x, where = arguments(self.spec, inputs, DTYPES[self.policy.compute])
+        x = {key: self.share(array) for key, array in x.items()} if isinstance(x, dict) else self.share(x)
+        return x, {key: self.share(array) for key, array in where.items()}
 
     def share(self, array: Any) -> Any:
         """This process's rows of an array, on the device; integers become int64 indices."""

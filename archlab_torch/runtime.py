@@ -57,17 +57,22 @@ def shard(module: nn.Module, slots: list[Any], policy: Policy) -> None:
     """Split parameters over the mesh (FSDP2): each layer of a stack gathers its own when it runs."""
     if rank_and_size(policy)[1] == 1:
         return
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import Shard
 
-    mesh = init_device_mesh(
-        device_of(policy).type, (policy.mesh.data, policy.mesh.fsdp), mesh_dim_names=("data", "fsdp")
-    )
+    mesh = _device_mesh(device_of(policy).type, policy.mesh.data, policy.mesh.fsdp)
     dims = {id(slot.tensor): _shard_dim(slot, policy) for slot in slots}
     for part in [*(m for m in module.modules() if _is_layer(module, m)), module]:
         fully_shard(part, mesh=mesh, shard_placement_fn=lambda p: Shard(dims[id(p)]))
         part.set_gradient_divide_factor(1.0)  # type: ignore[operator] # losses are already divided by the count over the whole batch
+
+
+@functools.lru_cache(maxsize=8)
+def _device_mesh(device: str, data: int, fsdp: int) -> Any:
+    """One mesh for equal shapes: each one made holds process groups, with threads, until the program ends."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    return init_device_mesh(device, (data, fsdp), mesh_dim_names=("data", "fsdp"))
 
 
 def _shard_dim(slot: Any, policy: Policy) -> int:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from archlab.backends import Batch, StepMetrics
+from archlab.inputs import WHERE
 from archlab.layers import Dropout, DropPath
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
@@ -18,14 +19,14 @@ from archlab.weights import Weights, check
 from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy
 from archlab_torch.optim import rule
-from archlab_torch.program import WHERE, Program
+from archlab_torch.program import Program
 from archlab_torch.runtime import Masks, precision
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
     """(Σ −log softmax(logits)[target], number of targets ≥ 0), in float32 at least."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum")
+    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten().clamp(min=-1), ignore_index=-1, reduction="sum")
     return total, (targets >= 0).sum()
 
 

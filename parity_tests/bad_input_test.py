@@ -1,5 +1,6 @@
 """A page of mistakes, each given to the real command line: status 2, one sentence, nothing written."""
 
+import functools
 import hashlib
 import re
 import shlex
@@ -103,7 +104,10 @@ def test_an_interrupt_is_status_130_and_leaves_a_run_that_goes_on(here, capfd):
     """As ^C does it: the signal arrives in the middle of training."""
     changes = ["train.steps=1000000", "train.checkpoint_every=1", "train.keep=1"]
     command = [PROGRAM, "train", "config.yaml", *changes, "--backend", "torch", "--out", "cut"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here, preexec_fn=heard
+    )
     waited = time.monotonic() + 60
     while not list(here.glob("cut/checkpoints/step-*")) and time.monotonic() < waited:
         time.sleep(0.02)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from archlab import random, reference
+from archlab import decoding, random, reference
 from archlab.backends import Batch, StepMetrics
 from archlab.model import Model
 from archlab.natives import Natives
@@ -61,23 +61,18 @@ class Trainer:
         self.state = state
 
 
-class Decoder:
-    """Prompts of equal length, then token by token with the definitions' own state."""
+class Decoder(decoding.Decoder):
+    """The definitions with their own state."""
 
-    def __init__(self, model: Model, weights: Mapping[str, np.ndarray], batch: int, length: int) -> None:
-        self.model, self.weights, self.seen = model, weights, 0
+    def __init__(self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int) -> None:
+        super().__init__(model, batch=batch, length=length)
+        self.weights = weights
         self.state = reference.initial_state(model.root(), batch, length)
 
-    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
-        assert segments is None, "this backend takes no padding"
-        positions = np.broadcast_to(self.seen + np.arange(tokens.shape[1]), tokens.shape)
-        inputs = {"tokens": tokens, "positions": positions}
+    def logits(self, inputs: decoding.Inputs) -> np.ndarray:
         result = reference.run(self.model, self.weights, inputs, state=self.state)
-        self.state, self.seen = result.state, self.seen + tokens.shape[1]
+        self.state = result.state
         return result.output[:, -1]
-
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        return self.prefill(tokens[:, None])
 
 
 class NumpyBackend:
@@ -95,7 +90,7 @@ class NumpyBackend:
     def decoder(
         self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
     ) -> Decoder:
-        return Decoder(model, weights, batch, length)
+        return Decoder(model, weights, batch=batch, length=length)
 
     def environment(self) -> dict[str, Any]:
         return {"numpy": np.__version__, "device": "cpu"}

@@ -22,7 +22,7 @@ from archlab.policy import Mesh, Policy
 from archlab.weights import Weights
 
 STEPS = 20
-UNCOUNTED = -1
+UNCOUNTED = -100  # any number below 0; many libraries write this one
 RULE = AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1)
 RATES = WarmupCosine(peak=1e-2, floor=1e-3, warmup=4, steps=STEPS)
 CLIP = 1.0

@@ -11,6 +11,7 @@ from archlab.block import Block
 from archlab.channels.mlp import MLP
 from archlab.data.config import DataConfig
 from archlab.data.tokenizers import CharTokenizer
+from archlab.decoding import Decoder, Inputs
 from archlab.inits import Normal
 from archlab.model import Head, LanguageModel, Model
 from archlab.norms import RMSNorm
@@ -107,24 +108,17 @@ class BigramTrainer:
         self._params, self._state = dict(weights), state
 
 
-class BigramDecoder:
-    """Implements :class:`archlab.backends.Decoder`."""
+class BigramDecoder(Decoder):
+    """It remembers nothing: the last token is all it looks at."""
 
-    def __init__(self, weights: Mapping[str, np.ndarray], batch: int, length: int) -> None:
-        self._weights, self._batch, self._left = weights, batch, length
+    def __init__(self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int) -> None:
+        super().__init__(model, batch=batch, length=length)
+        self._weights = weights
 
-    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
-        self._left -= tokens.shape[1]
-        return self._logits(tokens[:, -1])
-
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        self._left -= 1
-        return self._logits(tokens)
-
-    def _logits(self, tokens: np.ndarray) -> np.ndarray:
-        assert tokens.shape == (self._batch,), f"{tokens.shape} does not fit a batch of {self._batch}"
-        assert self._left >= 0, "more tokens than the decoder was made for"
-        return self._weights[E][tokens] @ self._weights[W]
+    def logits(self, inputs: Inputs) -> np.ndarray:
+        tokens = inputs["tokens"]
+        assert tokens is not None
+        return self._weights[E][tokens[:, -1]] @ self._weights[W]
 
 
 class BigramBackend:
@@ -148,7 +142,7 @@ class BigramBackend:
     def decoder(
         self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
     ) -> BigramDecoder:
-        return BigramDecoder(weights, batch, length)
+        return BigramDecoder(model, weights, batch=batch, length=length)
 
     def environment(self) -> dict[str, str]:
         return {"numpy": np.__version__, "device": "cpu"}
