@@ -8,7 +8,7 @@ from archlab.mixers.attention import attention_example
 from archlab.norms import RMSNorm
 from archlab.parity.bench import Bench
 from archlab.parity.cases import Case
-from archlab.parity.tolerances import FLOORS, difference, gradient_error, relative
+from archlab.parity.tolerances import FLOORS, GRADIENT_FLOORS, difference, gradient_error, relative
 from archlab.policy import Policy
 from archlab.rotary import RoPE
 from archlab.score_bias import ALiBi
@@ -62,7 +62,7 @@ def test_kernel_is_the_definition(backend, kernel, name, variant):
         return
     grads = bench.gradients(backend, variant, policy(kernel))
     error, where = gradient_error(grads, bench.true_gradients(backend, variant, "float32"), least=1.0)
-    assert error <= FLOORS["float32"] * bench.gradient_floor(backend, variant, "float32"), where
+    assert error <= GRADIENT_FLOORS["float32"] * bench.gradient_floor(backend, variant, "float32"), where
 
 
 @pytest.mark.parametrize(("backend", "kernel", "name"), COMPUTED)

@@ -26,7 +26,7 @@ from archlab.norms import LayerNorm, RMSNorm
 from archlab.parity.bench import Bench
 from archlab.parity.cases import Case
 from archlab.parity.laws import LAWS
-from archlab.parity.tolerances import FLOORS, ROUNDOFF, relative
+from archlab.parity.tolerances import GRADIENT_FLOORS, ROUNDOFF, relative
 from archlab.policy import Mesh, Policy
 from archlab.rotary import RoPE
 from archlab.spec import Example
@@ -183,7 +183,7 @@ def test_vector_gradients_in_bfloat16_are_summed_in_float32(backend, example):
     scale = max(np.abs(truth[path]).max() for path in vectors)
     for path in vectors:
         gap = np.abs(got[path].astype(np.float64) - truth[path]).max() / scale
-        assert gap <= FLOORS["bfloat16"] * ROUNDOFF["bfloat16"], path
+        assert gap <= GRADIENT_FLOORS["bfloat16"] * ROUNDOFF["bfloat16"], path
 
 
 def test_first_weights_are_the_same_bits_everywhere():

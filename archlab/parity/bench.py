@@ -143,11 +143,7 @@ class Bench:
         return after
 
     def gradient_floor(self, backend: str, variant: str, dtype: str) -> float:
-        """The same for all gradients together, by the backend's own float64 gradients.
-
-        In float32 sums and phases round in the backward pass as they do in the forward pass: the floor grows by the
-        factor by which the definition's own float32 output is off by more than its inputs' rounding explains.
-        """
+        """The same for all gradients together, by the backend's own float64 gradients."""
         policy = Policy.exact("float64")
 
         def after(seed: int, size: float) -> dict[str, float]:
@@ -156,11 +152,7 @@ class Bench:
             return {"": gradient_error(near, self.gradients(backend, variant, policy), least=1.0)[0]}
 
         sensitive = self.once(("gradient sensitivity", backend, variant), lambda: sensitivities(after))
-        return floor(sensitive[""], dtype) * self._own_rounding(variant, dtype)
-
-    def _own_rounding(self, variant: str, dtype: str) -> float:
-        expected = self.forward_floors(variant, dtype)["output"]
-        return expected / floor(self._known["sensitivities", variant]["output"], dtype)
+        return floor(sensitive[""], dtype)
 
 
 def named(result: Result) -> dict[str, np.ndarray]:

@@ -85,15 +85,15 @@ def slope(bench: Bench, variant: str, direction: dict[str, np.ndarray], size: fl
 def precision(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """In float32 and bfloat16 outputs and gradients are as near the truth as the dtype lets them be."""
     rows = []
-    for dtype, floors in tolerances.FLOORS.items():
+    for dtype in tolerances.FLOORS:
         policy = Policy.exact(dtype)  # type: ignore[arg-type]
         error = relative(bench.forward(backend, "offset", policy).output, bench.truth("offset", dtype).output)
-        limit = floors * bench.forward_floors("offset", dtype)["output"]
+        limit = tolerances.FLOORS[dtype] * bench.forward_floors("offset", dtype)["output"]
         rows.append(bench.row("precision", backend, dtype, error, limit, "offset: output"))
         error, where = gradient_error(
             bench.gradients(backend, "packed", policy), bench.true_gradients(backend, "packed", dtype), least=1.0
         )
-        limit = floors * bench.gradient_floor(backend, "packed", dtype)
+        limit = tolerances.GRADIENT_FLOORS[dtype] * bench.gradient_floor(backend, "packed", dtype)
         rows.append(bench.row("precision", backend, dtype, error, limit, f"packed: gradient of {where}"))
     return rows
 

@@ -107,7 +107,7 @@ def _gradients(bench: Bench, backend: str, before: Sequence[str]) -> list[Row]:
         rows += [bench.row("gradients", backend, "float64", e, tolerances.GRADIENT, p) for p, e in errors.items()]
     truth = bench.true_gradients(backend, "packed", "float32")
     errors = gradient_errors(bench.gradients(backend, "packed", Policy.exact("float32")), truth, least=1.0)
-    limit = tolerances.FLOORS["float32"] * bench.gradient_floor(backend, "packed", "float32")
+    limit = tolerances.GRADIENT_FLOORS["float32"] * bench.gradient_floor(backend, "packed", "float32")
     return rows + [bench.row("gradients", backend, "float32", e, limit, p) for p, e in errors.items()]
 
 
