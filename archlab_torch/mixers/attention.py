@@ -8,6 +8,7 @@ from archlab.masks import visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_torch.kernels.attention import attend, check_kernel
+from archlab_torch.layers import joint
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -21,7 +22,7 @@ class Attention(Module):
         check_kernel(self.kernel, {"softcap": part.spec.softcap, "dropout": part.spec.dropout}, path)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        q, k, v = self.spec.project(self, x, ctx)
+        q, k, v = self.spec.arrange(self, *joint((self.query, self.key, self.value), x, ctx), ctx)
         if state is None and ctx.plain and self.spec.window is None and self.spec.visibility != "prefix":
             y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
         else:
