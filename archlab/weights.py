@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from archlab.errors import InputError, nearest
-from archlab.spec import Param, Part, schema
+from archlab.spec import Part, schema
 
 Weights = dict[str, np.ndarray]
 
@@ -29,20 +29,20 @@ def initial(part: Part, seed: int, dtype: str = "float32") -> Weights:
 
 def check(part: Part, weights: Mapping[str, Any], where: str = "weights") -> None:
     """Raise :class:`InputError` unless ``weights`` holds exactly the parameters of ``part``."""
-    table = schema(part)
-    for path in table:
-        if path not in weights:
+    check_shapes({path: param.shape for path, param in schema(part).items()}, weights, where)
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`InputError` unless ``arrays`` has exactly the names and shapes of ``shapes``."""
+    for path in shapes:
+        if path not in arrays:
             raise InputError(f"{where}: the parameter {path!r} is missing; is this another architecture's file?")
-    for path, value in weights.items():
-        if path not in table:
-            raise InputError(f"{where}: {path!r} is no parameter of this architecture; {nearest(path, table)}")
-        if tuple(value.shape) != table[path].shape:
-            wanted = _shape_words(table[path])
-            raise InputError(f"{where}: {path!r} has the shape {tuple(value.shape)}, this architecture needs {wanted}")
-
-
-def _shape_words(param: Param) -> str:
-    return f"{param.shape} ({param.axes})"
+    for path, value in arrays.items():
+        if path not in shapes:
+            raise InputError(f"{where}: {path!r} is no parameter of this architecture; {nearest(path, shapes)}")
+        if tuple(value.shape) != shapes[path]:
+            found = f"{path!r} has the shape {tuple(value.shape)}"
+            raise InputError(f"{where}: {found}, this architecture needs {shapes[path]}")
 
 
 def save(path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> None:

@@ -113,18 +113,20 @@ class Split:
     def module(self, leaves: list[Any]) -> Any:
         return nnx.merge(self.graph, jax.tree.unflatten(self._tree, leaves))
 
-    def pack(self, weights: Mapping[str, np.ndarray], dtype: Any) -> list[np.ndarray]:
-        """Canonical arrays in the leaves' order and layout."""
-        return [self._join(v, [np.asarray(weights[p]) for p in v.paths]).astype(dtype) for v in self.variables]
+    def pack(self, weights: Mapping[str, np.ndarray], dtype: Any) -> list[Any]:
+        """Canonical arrays in the leaves' order and layout; None where there is none for a leaf."""
+        return [self._join(v, weights, dtype) if v.paths[0] in weights else None for v in self.variables]
 
     @staticmethod
-    def _join(variable: nnx.Variable, arrays: list[np.ndarray]) -> np.ndarray:
-        return np.stack(arrays) if variable.stacked else arrays[0]
+    def _join(variable: nnx.Variable, weights: Mapping[str, np.ndarray], dtype: Any) -> np.ndarray:
+        arrays = [np.asarray(weights[path]) for path in variable.paths]
+        return (np.stack(arrays) if variable.stacked else arrays[0]).astype(dtype)
 
     def unpack(self, leaves: list[Any]) -> dict[str, np.ndarray]:
-        """Arrays in the leaves' order and layout by canonical path."""
+        """Arrays in the leaves' order and layout by canonical path; those that are None are left out."""
         table: dict[str, np.ndarray] = {}
         for variable, leaf in zip(self.variables, leaves, strict=True):
-            array = np.asarray(leaf)
-            table.update(zip(variable.paths, array if variable.stacked else [array], strict=True))
+            if leaf is not None:
+                array = np.asarray(leaf)
+                table.update(zip(variable.paths, array if variable.stacked else [array], strict=True))
         return table

@@ -52,13 +52,15 @@ def mesh_of(policy: Policy) -> jax.sharding.Mesh:
     )  # fmt: skip
 
 
-def place_params(variables: list[Any], leaves: list[np.ndarray], policy: Policy) -> list[jax.Array]:
-    """Parameters (or arrays shaped like them) on the mesh, by their logical axes."""
-    mesh = mesh_of(policy)
-    specs = [
-        PartitionSpec(*placement(v.axes, leaf.shape, policy.mesh)) for v, leaf in zip(variables, leaves, strict=True)
-    ]
-    return [jax.device_put(leaf, NamedSharding(mesh, spec)) for leaf, spec in zip(leaves, specs, strict=True)]
+def place_params(variables: list[Any], leaves: list[Any], policy: Policy) -> list[Any]:
+    """Parameters on the mesh, by their logical axes; arrays of other shapes that belong to them are not split."""
+    return [None if leaf is None else _place(v, leaf, policy) for v, leaf in zip(variables, leaves, strict=True)]
+
+
+def _place(variable: Any, leaf: np.ndarray, policy: Policy) -> jax.Array:
+    alike = leaf.shape == variable[...].shape
+    spec = PartitionSpec(*placement(variable.axes, leaf.shape, policy.mesh)) if alike else PartitionSpec()
+    return jax.device_put(leaf, NamedSharding(mesh_of(policy), spec))
 
 
 def place_batch(arrays: Any, policy: Policy) -> Any:

@@ -39,7 +39,8 @@ class Trainer:
         table = schema(model.root())
         with precision(policy):
             self.program: Program = program(model, model.width, policy)
-            self.rule = rule(optimizer, [optimizer.decays(table[v.paths[0]]) for v in self.program.split.variables])
+            variables = self.program.split.variables
+            self.rule = rule(optimizer, [table[v.paths[0]] for v in variables], [v.stacked for v in variables])
             self.leaves = self.program.leaves(weights)
             self.opt = self.rule.initial(self.leaves)
             self.key = jax.random.key(seed)

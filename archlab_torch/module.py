@@ -29,14 +29,17 @@ class Slot:
     def tensor(self) -> nn.Parameter:
         return getattr(self.module, self.name)
 
+    def view(self, tensor: Any) -> Any:
+        """A tensor in the layout of the module as a canonical one, on the same memory."""
+        return tensor.T if self.transposed else tensor
+
     def pack(self, array: np.ndarray) -> np.ndarray:
         """A canonical array in the layout of the module."""
         return np.ascontiguousarray(array.T) if self.transposed else array
 
     def unpack(self, tensor: torch.Tensor) -> np.ndarray:
         """A tensor in the layout of the module as a canonical array."""
-        array = to_numpy(tensor)
-        return np.ascontiguousarray(array.T) if self.transposed else array
+        return np.ascontiguousarray(to_numpy(self.view(tensor)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

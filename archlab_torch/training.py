@@ -17,7 +17,7 @@ from archlab.policy import Policy
 from archlab.spec import walk
 from archlab.weights import Weights, check
 from archlab_torch.kernels.attention import check_backward
-from archlab_torch.module import from_numpy
+from archlab_torch.module import from_numpy, to_numpy
 from archlab_torch.optim import rule
 from archlab_torch.program import Program
 from archlab_torch.runtime import Masks, precision
@@ -42,8 +42,7 @@ class Trainer:
         self.program = Program(model, model.width, policy, weights)
         check_backward(policy.attention, self.program.device)
         self.params = [slot.tensor for slot in self.program.slots]
-        decayed = [optimizer.decays(slot.param) for slot in self.program.slots]
-        self.rule = rule(optimizer, self.params, decayed)
+        self.rule = rule(optimizer, self.program.slots)
         self.random = any(isinstance(part.spec, (Dropout, DropPath)) for _, part in walk(model.root()))
         self.count = 0
 
@@ -112,8 +111,9 @@ class Trainer:
 
     def optimizer_state(self) -> OptimizerState:
         step, slots = self.rule.export()
+        paths = [slot.path for slot in self.program.slots]
         named = {
-            name: {s.path: s.unpack(t) for s, t in zip(self.program.slots, tensors, strict=True)}
+            name: {p: np.ascontiguousarray(to_numpy(t)) for p, t in zip(paths, tensors, strict=True) if t is not None}
             for name, tensors in slots.items()
         }
         return OptimizerState(step=step, slots=named)
@@ -124,6 +124,9 @@ class Trainer:
         with torch.no_grad():
             for slot in slots:
                 slot.tensor.copy_(from_numpy(slot.pack(weights[slot.path])))
-            packed = {n: [from_numpy(s.pack(arrays[s.path])) for s in slots] for n, arrays in state.slots.items()}
-            self.rule.restore(state.step, packed)
+            found = {
+                name: [from_numpy(arrays[s.path]) if s.path in arrays else None for s in slots]
+                for name, arrays in state.slots.items()
+            }
+            self.rule.restore(state.step, found)
         self.count = state.step

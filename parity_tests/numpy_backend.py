@@ -25,8 +25,8 @@ class Trainer:
 
     def __init__(self, model: Model, weights: Weights, optimizer: Optimizer, limit: float | None, seed: int) -> None:
         self.model, self.optimizer, self.limit, self.seed = model, optimizer, limit, seed
-        self.decayed = {path: optimizer.decays(param) for path, param in schema(model.root()).items()}
-        self.restore(weights, optimizer.initial(weights))
+        self.table = schema(model.root())
+        self.restore(weights, optimizer.initial(self.table))
 
     def step(self, batch: Batch, rate: float) -> StepMetrics:
         names = {path: f"direction/{self.state.step}/{path}" for path in self.params}
@@ -34,7 +34,7 @@ class Trainer:
         ahead, behind = (self._loss(batch, {p: a + h * v[p] for p, a in self.params.items()}) for h in (STEP, -STEP))
         slope = (ahead - behind) / (2 * STEP)
         grads, norm = clip({path: slope * d for path, d in v.items()}, self.limit or np.inf)
-        self.params, self.state = self.optimizer.update(self.params, grads, self.state, rate, self.decayed)
+        self.params, self.state = self.optimizer.apply(self.table, self.params, grads, self.state, rate)
         return StepMetrics(loss=(ahead + behind) / 2, grad_norm=norm)
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:

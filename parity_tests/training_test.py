@@ -53,20 +53,20 @@ def loss_and_gradients(backend, weights, batch):
 def test_training_follows_the_definition(backend):
     """Loss, clipping, schedule, decay and update: five steps in NumPy from the backend's gradients."""
     course = train(backend, MODEL, WEIGHTS, BATCHES[:5], policy=EXACT)
-    decayed = {path: RULE.decays(param) for path, param in schema(MODEL.root()).items()}
-    assert not decayed["stack.layers.0.mixer_residual.norm.scale"]
-    assert decayed["stack.layers.0.mixer.query.kernel"]
-    weights, state = dict(WEIGHTS), RULE.initial(WEIGHTS)
+    table = schema(MODEL.root())
+    assert not RULE.decays(table["stack.layers.0.mixer_residual.norm.scale"])
+    assert RULE.decays(table["stack.layers.0.mixer.query.kernel"])
+    weights, state = dict(WEIGHTS), RULE.initial(table)
     for i, batch in enumerate(BATCHES[:5]):
         loss, grads = loss_and_gradients(backend, weights, batch)
         grads, norm = clip(grads, CLIP)
-        weights, state = RULE.update(weights, grads, state, RATES.rate(i), decayed)
+        weights, state = RULE.apply(table, weights, grads, state, RATES.rate(i))
         assert relative(course.losses[i], loss) < FORWARD
         assert relative(course.norms[i], norm) < GRADIENT
     assert course.norms.max() > CLIP, "nothing was clipped"
     assert gradient_error(course.weights, weights)[0] < GRADIENT
     assert course.state.step == state.step == 5
-    for slot in RULE.slots():
+    for slot in state.slots:
         assert gradient_error(course.state.slots[slot], state.slots[slot])[0] < GRADIENT
 
 

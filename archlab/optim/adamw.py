@@ -1,10 +1,8 @@
 """AdamW."""
 
-from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-
-from archlab.optim.optimizer import Arrays, Optimizer, OptimizerState
+from archlab.optim.optimizer import Optimizer, Slots
 
 
 class AdamW(Optimizer):
@@ -27,19 +25,12 @@ class AdamW(Optimizer):
         self.require(self.epsilon > 0, "epsilon", "must be > 0")
         self.require(self.weight_decay >= 0, "weight_decay", "must be ≥ 0")
 
-    def slots(self) -> tuple[str, ...]:
-        return ("mu", "nu")
+    def slots(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return {"mu": shape, "nu": shape}
 
-    def update(
-        self, params: Arrays, grads: Arrays, state: OptimizerState, rate: float, decayed: Mapping[str, bool]
-    ) -> tuple[Arrays, OptimizerState]:
-        t = state.step + 1
-        mu = {p: self.beta1 * state.slots["mu"][p] + (1 - self.beta1) * g for p, g in grads.items()}
-        nu = {p: self.beta2 * state.slots["nu"][p] + (1 - self.beta2) * g * g for p, g in grads.items()}
-        new = {}
-        for path, value in params.items():
-            step = mu[path] / (1 - self.beta1**t)
-            step = step / (np.sqrt(nu[path] / (1 - self.beta2**t)) + self.epsilon)
-            decay = self.weight_decay * value if decayed[path] else 0.0
-            new[path] = value - rate * (step + decay)
-        return new, OptimizerState(step=t, slots={"mu": mu, "nu": nu})
+    def update(self, xp: Any, p: Any, g: Any, slots: Slots, rate: Any, t: Any, decays: bool) -> tuple[Any, Slots]:
+        mu = self.beta1 * slots["mu"] + (1 - self.beta1) * g
+        nu = self.beta2 * slots["nu"] + (1 - self.beta2) * g * g
+        step = mu / (1 - self.beta1**t) / (xp.sqrt(nu / (1 - self.beta2**t)) + self.epsilon)
+        step = step + self.weight_decay * p if decays else step
+        return p - rate * step, {"mu": mu, "nu": nu}

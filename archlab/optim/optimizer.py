@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from archlab.config import Config
 from archlab.spec import Param
 
 Arrays = dict[str, np.ndarray]
+Slots = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,28 +22,78 @@ class OptimizerState:
 
 
 class Optimizer(Config):
-    """An update rule. :meth:`update` is its definition in NumPy."""
+    """An update rule, written for one parameter over the array API.
+
+    :meth:`slots` and :meth:`update` are its definition. NumPy runs it, and so does every backend that has no form of
+    its own. A matrix is the last two axes of a parameter, (in, out); axes before them number several matrices.
+    """
 
     tagged = True
     abstract = True
 
-    def slots(self) -> tuple[str, ...]:
-        """Names of the arrays it keeps for every parameter, all zero at first."""
-        return ()
+    def rule(self, param: Param) -> "Optimizer":
+        """The rule that ``param`` follows: this one, unless it leaves some parameters to another."""
+        return self
+
+    def slots(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The arrays kept for a parameter of ``shape``: names and shapes. All are zero at first."""
+        return {}
 
     def decays(self, param: Param) -> bool:
         """Whether weight decay applies: to matrices (two axes or more), not to norms and biases."""
         return len(param.shape) > 1
 
-    def update(
-        self, params: Arrays, grads: Arrays, state: OptimizerState, rate: float, decayed: Mapping[str, bool]
-    ) -> tuple[Arrays, OptimizerState]:
-        """The parameters and the state after one update with learning rate ``rate``."""
-        raise NotImplementedError
+    def update(self, xp: Any, p: Any, g: Any, slots: Slots, rate: Any, t: Any, decays: bool) -> tuple[Any, Slots]:
+        """A parameter and its slots after update t = 1, 2, … with gradient ``g`` and learning rate ``rate``."""
+        raise NotImplementedError(f"{type(self).__name__} defines no update")
 
-    def initial(self, params: Arrays) -> OptimizerState:
+    def schema(self, table: Mapping[str, Param]) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The shape of every slot by slot name and parameter path."""
+        found: dict[str, dict[str, tuple[int, ...]]] = {}
+        for path, param in table.items():
+            for name, shape in self.rule(param).slots(param.shape).items():
+                found.setdefault(name, {})[path] = shape
+        return found
+
+    def initial(self, table: Mapping[str, Param], dtype: Any = np.float64) -> OptimizerState:
         """The state before the first update."""
-        return OptimizerState(step=0, slots={s: {p: np.zeros_like(a) for p, a in params.items()} for s in self.slots()})
+        shapes = self.schema(table)
+        slots = {name: {path: np.zeros(s, dtype) for path, s in of.items()} for name, of in shapes.items()}
+        return OptimizerState(step=0, slots=slots)
+
+    def apply(
+        self, table: Mapping[str, Param], params: Arrays, grads: Arrays, state: OptimizerState, rate: float
+    ) -> tuple[Arrays, OptimizerState]:
+        """All parameters and the state after one update, in NumPy."""
+        new: Arrays = {}
+        slots: dict[str, Arrays] = {name: {} for name in state.slots}
+        for path, param in table.items():
+            rule = self.rule(param)
+            old = {name: state.slots[name][path] for name in rule.slots(param.shape)}
+            decays = rule.decays(param)
+            new[path], kept = rule.update(np, params[path], grads[path], old, rate, state.step + 1, decays)
+            for name, array in kept.items():
+                slots[name][path] = array
+        return new, OptimizerState(step=state.step + 1, slots=slots)
+
+
+class Scaled(Optimizer):
+    """``inner`` with ``factor`` times the learning rate."""
+
+    inner: Optimizer
+    factor: float
+
+    def check(self) -> None:
+        self.require(self.factor > 0, "factor", "must be > 0")
+
+    def slots(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return self.inner.slots(shape)
+
+    def decays(self, param: Param) -> bool:
+        return self.inner.decays(param)
+
+    def update(self, xp: Any, p: Any, g: Any, slots: Slots, rate: Any, t: Any, decays: bool) -> tuple[Any, Slots]:
+        return self.inner.update(xp, p, g, slots, self.factor * rate, t, decays)
 
 
 def clip(grads: Arrays, limit: float) -> tuple[Arrays, float]:

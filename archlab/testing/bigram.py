@@ -70,13 +70,13 @@ class BigramTrainer:
     ) -> None:
         self._params: Arrays = {path: np.array(value) for path, value in weights.items()}
         self._optimizer, self._clip = optimizer, clip_to
-        self._state = optimizer.initial(self._params)
-        self._decayed = {path: optimizer.decays(param) for path, param in schema(model.root()).items()}
+        self._table = schema(model.root())
+        self._state = optimizer.initial(self._table, np.float32)
 
     def step(self, batch: Batch, rate: float) -> StepMetrics:
         losses, grads = self._losses(batch)
         grads, norm = clip(grads, self._clip or np.inf)
-        self._params, self._state = self._optimizer.update(self._params, grads, self._state, rate, self._decayed)
+        self._params, self._state = self._optimizer.apply(self._table, self._params, grads, self._state, rate)
         return StepMetrics(loss=losses.mean(), grad_norm=norm)
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:

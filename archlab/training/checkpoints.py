@@ -8,7 +8,7 @@ from pathlib import Path
 from archlab import weights as canonical
 from archlab.errors import InputError
 from archlab.optim.optimizer import Optimizer, OptimizerState
-from archlab.spec import Part
+from archlab.spec import Part, schema
 from archlab.weights import Weights
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -112,11 +112,12 @@ class Checkpoints:
         for name, array in arrays.items():
             slot, _, parameter = name.partition("/")
             slots.setdefault(slot, {})[parameter] = array
-        if set(slots) != set(optimizer.slots()) or not isinstance(metadata.get("step"), int):
-            found, wanted = sorted(slots), sorted(optimizer.slots())
+        shapes = optimizer.schema(schema(part))
+        if set(slots) != set(shapes) or not isinstance(metadata.get("step"), int):
+            found, wanted = sorted(slots), sorted(shapes)
             raise InputError(f"{path} holds the slots {found}, {type(optimizer).__name__} needs {wanted} and a step")
         for slot, table in slots.items():
-            canonical.check(part, table, f"{path}, {slot}")
+            canonical.check_shapes(shapes[slot], table, f"{path}, {slot}")
         return OptimizerState(step=metadata["step"], slots=slots)
 
 

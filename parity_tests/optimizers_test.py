@@ -1,0 +1,137 @@
+"""Every optimiser: its definition in NumPy, and both backends after each of 20 steps."""
+
+import numpy as np
+import pytest
+
+from archlab.backends import find_backend
+from archlab.config import registered
+from archlab.inits import Normal
+from archlab.model import Head, tiny_model
+from archlab.optim.adafactor import Adafactor
+from archlab.optim.adamw import AdamW
+from archlab.optim.lion import Lion
+from archlab.optim.muon import Muon
+from archlab.optim.optimizer import Optimizer, Scaled, clip
+from archlab.optim.schedules import WarmupCosine
+from archlab.optim.sgd import SGD
+from archlab.parity.cases import drawn_weights
+from archlab.parity.tolerances import GRADIENT, TRAINING, gradient_error, relative
+from archlab.parity.training import CLIP, STEPS, drawn_batches
+from archlab.policy import Policy
+from archlab.positions import LearnedPositions
+from archlab.spec import schema
+from archlab.weights import check_shapes
+
+ADAMW = AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1)
+OPTIMIZERS = {
+    "adamw": ADAMW,
+    "sgd": SGD(momentum=0.9, nesterov=False, weight_decay=0.01),
+    "nesterov": SGD(momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adafactor": Adafactor(decay=0.8, epsilon=1e-30, clip=1.0, scale_floor=1e-3, weight_decay=0.1),
+    "lion": Lion(beta1=0.9, beta2=0.99, weight_decay=0.1),
+    "muon": Muon(
+        momentum=0.95, iterations=5, epsilon=1e-7, weight_decay=0.1, other=ADAMW, other_rate=0.1
+    ),
+}  # fmt: skip
+RATES = WarmupCosine(peak=1e-2, floor=1e-3, warmup=4, steps=STEPS)
+MODELS = {
+    "tied": tiny_model(repeat=2),
+    "positions": tiny_model(
+        repeat=1, head=Head(bias=True), positions=LearnedPositions(length=16, init=Normal(std=0.1))
+    ),
+}  # fmt: skip
+EXACT = Policy.exact()
+
+
+def started(backend, model, optimizer, **policy):
+    weights = drawn_weights(model.root(), 5)
+    policy = EXACT.replace(**policy)
+    return find_backend(backend).trainer(model, weights=weights, optimizer=optimizer, clip=CLIP, policy=policy)
+
+
+def state_errors(one, other):
+    a, b = one.optimizer_state(), other.optimizer_state()
+    assert a.step == b.step
+    assert a.slots.keys() == b.slots.keys()
+    assert all(a.slots[s].keys() == b.slots[s].keys() for s in a.slots)
+    errors = {s: gradient_error(b.slots[s], a.slots[s])[0] for s in a.slots}
+    return errors | {"weights": gradient_error(other.weights(), one.weights())[0]}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_and_state_agree_after_each_of_20_steps(name, kind):
+    """JAX scans its layers, so that its leaves hold several of them; PyTorch keeps its matrices transposed."""
+    model, optimizer = MODELS[name], OPTIMIZERS[kind]
+    jax, torch = started("jax", model, optimizer, layers="scan"), started("torch", model, optimizer)
+    for i, batch in enumerate(drawn_batches(model, length=10, batch=4, steps=STEPS)):
+        for trainer in (jax, torch):
+            trainer.step(batch, RATES.rate(i))
+        errors = state_errors(jax, torch)
+        assert max(errors.values()) <= TRAINING["float64"], (i, errors)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_update_is_the_definition(kind, backend):
+    """Three steps from the backend's own gradients, updated in NumPy."""
+    model, optimizer = MODELS["positions"], OPTIMIZERS[kind]
+    table = schema(model.root())
+    trainer = started(backend, model, optimizer)
+    weights, state = drawn_weights(model.root(), 5), optimizer.initial(table)
+    for i, batch in enumerate(drawn_batches(model, length=10, batch=4, steps=3)):
+        grads, norm = clip(gradients_of(backend, model, weights, batch), CLIP)
+        weights, state = optimizer.apply(table, weights, grads, state, RATES.rate(i))
+        metrics = trainer.step(batch, RATES.rate(i))
+        assert relative(float(metrics.grad_norm), norm) <= GRADIENT
+        assert gradient_error(trainer.weights(), weights)[0] <= GRADIENT
+        for slot, arrays in trainer.optimizer_state().slots.items():
+            assert gradient_error(arrays, state.slots[slot])[0] <= GRADIENT, slot
+
+
+def gradients_of(backend, model, weights, batch):
+    """From one step of plain descent: (p − p′) / rate, no clipping."""
+    plain = SGD(momentum=0.0, nesterov=False, weight_decay=0.0)
+    trainer = find_backend(backend).trainer(model, weights=weights, optimizer=plain, clip=None, policy=EXACT)
+    trainer.step(batch, 1.0)
+    return {path: weights[path] - new for path, new in trainer.weights().items()}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize(("first", "second"), [("jax", "torch"), ("torch", "jax")])
+def test_state_goes_on_in_the_other_backend(kind, first, second):
+    model, optimizer = MODELS["tied"], OPTIMIZERS[kind]
+    batches = drawn_batches(model, length=10, batch=4, steps=6)
+    whole, half = started(first, model, optimizer), started(second, model, optimizer)
+    for i, batch in enumerate(batches):
+        if i == 3:
+            state = whole.optimizer_state()
+            for slot, shapes in optimizer.schema(schema(model.root())).items():
+                check_shapes(shapes, state.slots[slot], slot)
+            half.restore(whole.weights(), state)
+        whole.step(batch, RATES.rate(i))
+        if i >= 3:
+            half.step(batch, RATES.rate(i))
+    assert max(state_errors(whole, half).values()) <= TRAINING["float64"]
+
+
+def test_no_optimizer_is_left_out():
+    used = {type(o) for o in OPTIMIZERS.values()} | {Scaled}  # Muon runs its other rule scaled
+    assert set(registered(Optimizer).values()) == used
+
+
+def test_muon_makes_a_matrix_nearly_orthogonal():
+    u = np.random.default_rng(0).normal(size=(3, 20, 12))
+    values = np.linalg.svd(OPTIMIZERS["muon"].orthogonal(np, u), compute_uv=False)
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+
+
+def test_adafactor_keeps_rows_and_columns_only():
+    rule = OPTIMIZERS["adafactor"]
+    assert rule.slots((4, 6)) == {"rows": (4,), "columns": (6,)}
+    assert rule.slots((3, 4, 6)) == {"rows": (3, 4), "columns": (3, 6)}
+    assert rule.slots((6,)) == {"nu": (6,)}
+    u = np.outer([1.0, 2.0, 3.0], [1.0, 4.0])
+    _, nu = rule.moment(np, u, {"rows": np.zeros(3), "columns": np.zeros(2)}, 0.0)
+    np.testing.assert_allclose(nu, u, rtol=1e-14)  # a second moment of rank one is kept exactly
