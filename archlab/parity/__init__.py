@@ -1,1 +1,5 @@
-"""Holding backends to the reference: tolerances, cases, laws and the report of one model."""
+"""Holding implementations to the definition: tolerances, cases, laws, reports, and why two differ."""
+
+from archlab.parity.comparison import Comparison, compare
+
+__all__ = ["Comparison", "compare"]

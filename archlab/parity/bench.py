@@ -9,7 +9,8 @@ import numpy as np
 
 from archlab import reference
 from archlab.backends import Backend, find_backend
-from archlab.parity.cases import Case, Inputs, cotangent, drawn_weights, moved, seed_of, variants
+from archlab.parity import cases
+from archlab.parity.cases import Case, Inputs, cotangent, drawn_weights, moved, seed_of
 from archlab.parity.tolerances import floor, gradient_error, relative, sensitivities
 from archlab.policy import Policy
 from archlab.reference import Result
@@ -39,14 +40,19 @@ class Row:
 
 
 class Bench:
-    """A case, its float64 weights, and its inputs by variant. Results are remembered."""
+    """A case, its float64 weights, and its inputs by variant. Results are remembered.
 
-    def __init__(self, case: Case, seed: int = 0) -> None:
+    Weights and inputs are drawn, unless given.
+    """
+
+    def __init__(
+        self, case: Case, seed: int = 0, *, weights: Weights | None = None, variants: dict[str, Inputs] | None = None
+    ) -> None:
         self.case = case
         self.spec, self.part = case.example.spec, case.part
         self.seed = seed_of(case.name) + seed
-        self.weights = drawn_weights(self.part, self.seed)
-        self.variants = variants(case, self.seed)
+        self.weights = drawn_weights(self.part, self.seed) if weights is None else weights
+        self.variants = cases.variants(case, self.seed) if variants is None else variants
         self._known: dict[Any, Any] = {}
 
     def row(self, item: str, backend: str, dtype: str, error: float, limit: float, where: str = "") -> Row:
