@@ -1,0 +1,132 @@
+"""``archlab diff``: two implementations of a model, the first tensor that differs, and why."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli.arguments import ConfigArgument, Overrides
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from archlab.model import Model
+    from archlab.parity.diff import Difference, Gap
+    from archlab.weights import Weights
+
+EXAMPLES = (
+    "archlab diff configs/tiny_gpt.py --a torch --b jax",
+    "archlab diff runs/first --a jax --b reference --dtype float32 --html diff.html",
+)
+LONGEST_DEFAULT = 64
+
+
+def command(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    a: Annotated[str, typer.Option("--a", help="jax, torch or reference.")] = "jax",
+    b: Annotated[str, typer.Option("--b", help="jax, torch or reference.")] = "torch",
+    dtype: Annotated[str, typer.Option(help="float64, float32 or bfloat16.")] = "float64",
+    length: Annotated[
+        int | None, typer.Option(metavar="T", help="Tokens in a row.", show_default="the config's, 64 at most")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Training steps to compare.", min=1)] = 20,
+    checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
+    seed: Annotated[int, typer.Option(help="Of the weights, where no run gives them, and of the inputs.")] = 0,
+    rows: Annotated[int, typer.Option(help="Lines to print for each stage.", min=1)] = 6,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a heat map of errors there.")] = None,
+) -> None:
+    """Compare two sides from the first intermediate to the last training step, and say why they differ."""
+    import json
+
+    from rich.console import Console
+
+    from archlab.cli import CheckFailed
+    from archlab.errors import InputError, nearest
+    from archlab.parity import heatmap
+    from archlab.parity.comparison import LIMITED
+    from archlab.parity.diff import diff
+
+    if dtype not in LIMITED:
+        raise InputError(f"--dtype {dtype} is not possible; {nearest(dtype, LIMITED)}")
+    if html is not None and not html.parent.is_dir():
+        raise InputError(f"--html {html} cannot be written: there is no folder {html.parent}")
+    model, weights, longest = _sides(config, overrides or (), checkpoint)
+    found = diff(
+        model, a=a, b=b, weights=weights, dtype=dtype, length=length or longest, steps=steps, seed=seed  # type: ignore[arg-type]
+    )  # fmt: skip
+    if html is not None:
+        html.write_text(heatmap.page(found), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), allow_nan=False))
+    else:
+        _print(Console(), found, rows)
+    if found.first is not None:
+        first = found.first
+        raise CheckFailed(
+            f"{a} and {b} differ first at {first.where} ({first.stage}): {first.error:.1e} > {first.limit:.1e}"
+        )
+
+
+def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "tuple[Model, Weights | None, int]":
+    """The model, the weights of a run, and the length to compare at."""
+    from archlab.config_files import load
+    from archlab.errors import InputError
+    from archlab.model import Model
+    from archlab.run_config import RunConfig
+    from archlab.training.runs import open_run
+
+    weights = None
+    loaded: RunConfig | Model
+    if Path(config).is_dir():
+        if overrides:
+            raise InputError(f"{config} is a run, whose weights fit its own config: give no changes")
+        run = open_run(config)
+        weights, loaded = run.weights(checkpoint)[1], run.config
+    else:
+        loaded = load(config, overrides)
+    if isinstance(loaded, RunConfig):
+        return loaded.model, weights, min(loaded.data.length, LONGEST_DEFAULT)
+    return loaded, weights, min(loaded.limit() or LONGEST_DEFAULT, LONGEST_DEFAULT)
+
+
+def _print(console: "Console", found: "Difference", rows: int) -> None:
+    """The worst places of each stage, and what comes of it."""
+    from archlab.parity.diff import STAGES
+
+    for stage, words in STAGES.items():
+        gaps = sorted((g for g in found.gaps if g.stage == stage), key=lambda g: -g.share)
+        if gaps:
+            console.print(_table(f"{stage}: {words}; the worst of {len(gaps)}", gaps[:rows], found))
+    console.print(f"KL a token between the two: mean {found.kl_mean:.1e}, max {found.kl_max:.1e} nats ({found.dtype})")
+    if found.first is None:
+        console.print(f"{found.a} and {found.b} agree at all {len(found.gaps)} places.")
+        return
+    console.print(f"[bold]First difference:[/bold] {found.first.where}, {found.first.stage}")
+    if found.diagnosis is not None:
+        console.print(f"{found.culprit} is farther from the definition. {found.diagnosis}", highlight=False)
+
+
+def _table(title: str, gaps: "list[Gap]", found: "Difference") -> "Table":
+    """A line for each gap; a column that is empty for all is left out."""
+    from rich import box
+    from rich.table import Table
+
+    columns = {
+        "apart": lambda gap: gap.error,
+        f"{found.a} off": lambda gap: gap.a_error,
+        f"{found.b} off": lambda gap: gap.b_error,
+        "dtype costs": lambda gap: gap.cost or None,
+        "limit": lambda gap: gap.limit,
+    }
+    used = {name: get for name, get in columns.items() if any(get(gap) is not None for gap in gaps)}
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("where", overflow="fold")
+    for name in used:
+        table.add_column(name, justify="right", no_wrap=True)
+    for gap in gaps:
+        numbers = ("" if get(gap) is None else f"{get(gap):.1e}" for get in used.values())
+        table.add_row(gap.where, *numbers, style=None if gap.passed else "bold red")
+    return table
