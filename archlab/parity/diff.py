@@ -1,7 +1,7 @@
 """Two implementations of one model: the first tensor that differs, and why."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,12 +112,16 @@ class Difference:
 
 def diff(
     model: Model, *, a: str, b: str, weights: Weights | None = None, dtype: Dtype = "float64",
-    length: int = 64, batch: int = 2, steps: int = 20, seed: int = 0,
+    length: int = 64, batch: int = 2, steps: int = 20, seed: int = 0, stages: Sequence[str] = tuple(STAGES),
 ) -> Difference:  # fmt: skip
     """Compare two of the backends and "reference" on equal weights, drawn from ``seed`` unless given.
 
-    Raises :class:`InputError` for an unknown side, or a length that the model cannot take.
+    ``stages`` says how far to go. Raises :class:`InputError` for an unknown side or stage, or a length that the model
+    cannot take.
     """
+    for stage in stages:
+        if stage not in STAGES:
+            raise InputError(f"there is no stage {stage!r}; {nearest(stage, STAGES)}")
     for side in (a, b):
         if side not in (known := [REFERENCE, *backend_names()]):
             raise InputError(f"there is no {side!r} to compare; {nearest(side, known)}")
@@ -127,9 +131,8 @@ def diff(
     kind = type(model).__name__
     example = Example(spec=model, width=model.width, length=length, batch=batch)
     held = None if weights is None else {path: np.asarray(w, dtype=np.float64) for path, w in weights.items()}
-    return _Pair(Bench(Case(name=kind, spec_name=kind, example=example), seed, weights=held), a, b, dtype).difference(
-        steps
-    )
+    bench = Bench(Case(name=kind, spec_name=kind, example=example), seed, weights=held)
+    return _Pair(bench, a, b, dtype).difference(steps, stages)
 
 
 class _Pair:
@@ -140,10 +143,11 @@ class _Pair:
         self.policy = Policy.exact(dtype)
         self.example = bench.case.example
 
-    def difference(self, steps: int) -> Difference:
-        gaps = [*self.forward(), *self.gradients()]
+    def difference(self, steps: int, stages: Sequence[str]) -> Difference:
+        gaps = [*self.forward(), *(self.gradients() if "gradients" in stages else ())]
         if REFERENCE not in (self.a, self.b):
-            gaps += self.training(steps)
+            gaps += self.update() if "update" in stages else ()
+            gaps += self.training(steps) if "training" in stages else ()
         culprit, why = self.explained(gaps)
         kl = kl_per_token(*(self.outputs(side, VARIANTS[0])["output"] for side in (self.a, self.b)))
         return Difference(
@@ -198,21 +202,26 @@ class _Pair:
         return Gap(stage="gradients", where=where, error=error, cost=0.0, limit=tolerances.DIFFERENCE)
 
     def training(self, steps: int) -> Iterator[Gap]:
-        """Weights and state after the first step in float64, and the losses in it and in float32."""
-        if self.dtype not in tolerances.TRAINING:  # in bfloat16 there is no telling what is too much
+        """The losses, in float64 and float32; in bfloat16 there is no telling what is too much."""
+        if self.dtype not in tolerances.TRAINING:
             return
         limit = tolerances.TRAINING[self.dtype]
         a, b = (self.course(side, self.policy, steps) for side in (self.a, self.b))
-        if self.dtype == "float64":
-            (ours, theirs) = (self.first_update(side) for side in (self.a, self.b))
-            for name in theirs:
-                worst = max(gradient_errors(ours[name], theirs[name]).items(), key=lambda pair: pair[1])
-                yield Gap(stage="update", where=f"{name}: {worst[0]}", error=worst[1], cost=0.0, limit=limit)
         costs = [0.0] * steps if self.dtype == "float64" else self.drift({self.a: a, self.b: b})
         for i in range(steps):
             allowed = max(limit, 2.0 * costs[i])
             error = relative(a[i], b[i])
             yield Gap(stage="training", where=f"loss of step {i + 1}", error=error, cost=costs[i], limit=allowed)
+
+    def update(self) -> Iterator[Gap]:
+        """Weights and optimiser state after the first step, in float64."""
+        if self.dtype != "float64":
+            return
+        limit = tolerances.TRAINING[self.dtype]
+        ours, theirs = (self.first_update(side) for side in (self.a, self.b))
+        for name in theirs:
+            worst = max(gradient_errors(ours[name], theirs[name]).items(), key=lambda pair: pair[1])
+            yield Gap(stage="update", where=f"{name}: {worst[0]}", error=worst[1], cost=0.0, limit=limit)
 
     def trainer(self, side: str, policy: Policy) -> Trainer:
         return find_backend(side).trainer(
@@ -248,10 +257,14 @@ class _Pair:
 
     def explained(self, gaps: list[Gap]) -> tuple[str | None, Diagnosis | None]:
         """The side that is wrong at the first gap that is too large, and the causes for its output."""
-        first = next((gap for gap in gaps if not gap.passed), None)
-        if first is None or first.a_error is None or first.b_error is None:
+        broken = [gap for gap in gaps if not gap.passed]
+        if not broken or broken[0].stage != "forward":
             return None, None
-        culprit = self.a if first.a_error > first.b_error else self.b
+        # what only one side has says nothing about who is wrong; what follows from it does
+        judged = next((gap for gap in broken if gap.a_error is not None and gap.b_error is not None), None)
+        if judged is None:
+            return None, None
+        culprit = self.a if judged.a_error > judged.b_error else self.b  # type: ignore[operator]
         if culprit == REFERENCE:
             return None, None
         for variant in VARIANTS:

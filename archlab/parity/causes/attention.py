@@ -57,7 +57,7 @@ def _shifted(step: int) -> Callable[..., Any]:
 
 @cause
 def masked_rows(trial: Trial) -> Iterator[Trial]:
-    """A row that sees nothing becomes the mean of the values."""
+    """A row that sees nothing becomes the mean of the values, or sees everything."""
 
     def softmax(xp: Any, scores: Any, mask: Any) -> Any:
         scores = np.where(mask, scores, -1e30)
@@ -67,6 +67,12 @@ def masked_rows(trial: Trial) -> Iterator[Trial]:
     if any(places(trial.spec, Attention)):
         words = "a fully masked row of attention gives the mean of the values in place of 0"
         yield trial.patched(words, attentions, "masked_softmax", softmax)
+        yield trial.patched("a row that is to see nothing sees everything", attentions, "visible", _opened)
+
+
+def _opened(*args: Any) -> Any:
+    seen = masks.visible(*args)
+    return seen | ~seen.any(axis=-1, keepdims=True)
 
 
 @cause
