@@ -28,8 +28,13 @@ from archlab.layers import Dropout, DropPath, Embedding, Linear
 from archlab.mixers.attention import Attention
 from archlab.model import Head, LanguageModel, Model
 from archlab.norms import LayerNorm, RMSNorm
+from archlab.optim.adafactor import Adafactor
 from archlab.optim.adamw import AdamW
+from archlab.optim.lion import Lion
+from archlab.optim.muon import Muon
+from archlab.optim.optimizer import Optimizer
 from archlab.optim.schedules import ConstantRate, WarmupCosine
+from archlab.optim.sgd import SGD
 from archlab.policy import Mesh, Policy
 from archlab.positions import LearnedPositions, SinusoidalPositions
 from archlab.residuals import OutputNorm, PostNorm, PreNorm, SandwichNorm
@@ -49,7 +54,9 @@ __version__ = "0.1.0"
 __all__ = [
     "GLU",
     "MLP",
+    "SGD",
     "ALiBi",
+    "Adafactor",
     "AdamW",
     "Architecture",
     "ArchitectureConfig",
@@ -81,6 +88,7 @@ __all__ = [
     "LearnedPositions",
     "Linear",
     "LinearScaling",
+    "Lion",
     "Llama3Scaling",
     "Map",
     "Mesh",
@@ -88,10 +96,12 @@ __all__ = [
     "Model",
     "ModelBuilder",
     "MultiHeadAttention",
+    "Muon",
     "NTKScaling",
     "Norm",
     "Normal",
     "Ones",
+    "Optimizer",
     "OutputNorm",
     "ParallelBlock",
     "Param",

@@ -120,6 +120,31 @@ def test_no_optimizer_is_left_out():
     assert set(registered(Optimizer).values()) == used
 
 
+OWN = """
+from archlab import Optimizer
+
+class Signs(Optimizer):
+    \"\"\"p − rate · sign(g).\"\"\"
+
+    def update(self, xp, p, g, slots, rate, t, decays):
+        return p - rate * xp.sign(g), slots
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_an_optimizer_from_a_users_file(backend, tmp_path):
+    """Named in a config by its file, it runs on both; it keeps nothing, which is no special case."""
+    (tmp_path / "signs.py").write_text(OWN)
+    signs = Optimizer.from_dict({"type": f"{tmp_path / 'signs.py'}:Signs"})
+    model = MODELS["positions"]
+    trainer = started(backend, model, signs)
+    before = trainer.weights()
+    trainer.step(drawn_batches(model, length=10, batch=4, steps=1)[0], 0.25)
+    moved = {path: np.unique(np.abs(after - before[path]).round(12)) for path, after in trainer.weights().items()}
+    assert all(set(values) <= {0.0, 0.25} for values in moved.values())
+    assert trainer.optimizer_state().slots == {}
+
+
 def test_muon_makes_a_matrix_nearly_orthogonal():
     u = np.random.default_rng(0).normal(size=(3, 20, 12))
     values = np.linalg.svd(OPTIMIZERS["muon"].orthogonal(np, u), compute_uv=False)
