@@ -37,5 +37,7 @@ class Model(Module):
         if random is not None:
             return Portable.of_step(random.seed, random.step)
         if key is not None and self.policy.random == "portable":
-            raise InputError("policy.random=portable takes no key: call with random=archlab.random.Portable(seed, step)")
+            raise InputError(
+                "policy.random=portable takes no key: call with random=archlab.random.Portable(seed, step)"
+            )
         return None if key is None else Keys(key)

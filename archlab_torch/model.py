@@ -19,9 +19,7 @@ class Model(Module):
         super().build(part, builder, path)
         self.policy, self.device = builder.policy, builder.device
 
-    def forward(
-        self, inputs: Any, ctx: Any = None, state: Any = None, *, random: masks.Portable | None = None
-    ) -> Any:
+    def forward(self, inputs: Any, ctx: Any = None, state: Any = None, *, random: masks.Portable | None = None) -> Any:
         """Logits (B, T, V) of tokens (B, T), or of a dict of them with ``positions``, ``segments``, ``prefix``.
 
         In ``train()`` mode, or with a source of ``random`` masks, dropout is on; under ``policy.random`` "portable"
