@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 
 class Random(Protocol):
-    """A source of random masks, one stream for each name."""
+    """A source of random masks, one stream for each name; a name is the path of the part that draws."""
 
     def keep(self, name: str, shape: tuple[int, ...], probability: float) -> Any:
-        """A boolean array, true with ``probability``."""
+        """A boolean array, true with ``probability``; the first axis of ``shape`` is the batch."""
         ...
 
 
@@ -44,6 +44,9 @@ class Context:
         The modules behind :class:`archlab.spec.Shared`, by name.
     depth
         How deep the present layer is: 0.0 the first, 1.0 the last.
+    by_turn
+        In a scanned stack, where ``depth`` is traced: ``by_turn(function)`` picks the present turn's among the values
+        of ``function`` at all turns' depths. None elsewhere.
     """
 
     xp: Any
@@ -60,6 +63,7 @@ class Context:
     losses: MutableMapping[str, Any] | None = None
     shared: Mapping[str, Any] = field(default_factory=dict)
     depth: Any = 0.0
+    by_turn: Callable[[Callable[[float], float]], Any] | None = None
 
     def record(self, path: str, value: Any) -> None:
         """Note an intermediate under ``path``, if anybody listens."""
@@ -71,8 +75,12 @@ class Context:
         if self.losses is not None:
             self.losses[name] = self.losses[name] + value if name in self.losses else value
 
-    def at_depth(self, depth: Any) -> "Context":
-        return dataclasses.replace(self, depth=depth)
+    def at_depth(self, depth: Any, by_turn: Callable[[Callable[[float], float]], Any] | None = None) -> "Context":
+        return dataclasses.replace(self, depth=depth, by_turn=by_turn)
+
+    def of_depth(self, function: Callable[[float], float]) -> Any:
+        """``function`` of the depth, worked out in Python's floats even in a scan: the same bits on every backend."""
+        return function(self.depth) if self.by_turn is None else self.by_turn(function)
 
     def without_records(self) -> "Context":
         return dataclasses.replace(self, records=None)

@@ -98,9 +98,13 @@ class DropPath(Map):
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
         if ctx.random is None:
             return x
-        rate = self.rate * (ctx.depth if self.by_depth == "linear" else 1.0)
-        keep = ctx.random.keep(m.path, (x.shape[0],) + (1,) * (x.ndim - 1), 1.0 - rate)
-        return ctx.xp.where(keep, x / (1.0 - rate), ctx.xp.zeros_like(x))
+        kept = ctx.of_depth(self.kept)
+        keep = ctx.random.keep(m.path, (x.shape[0],) + (1,) * (x.ndim - 1), kept)
+        return ctx.xp.where(keep, ctx.xp.astype(x / kept, x.dtype), ctx.xp.zeros_like(x))
+
+    def kept(self, depth: float) -> float:
+        """1 − the rate at a depth from 0 to 1."""
+        return 1.0 - self.rate * (depth if self.by_depth == "linear" else 1.0)
 
     def saved(self, width: int, length: int) -> float:
         return 0.0

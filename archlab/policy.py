@@ -46,6 +46,9 @@ class Policy(Config):
     attention
         The kernel: "auto" picks the device's best, "dense" is plain matrix products, "fused" the framework's
         fused kernel, "flex" PyTorch's FlexAttention.
+    random
+        Where dropout's masks come from: "fast" is each framework's own generator, "portable" one generator for all,
+        so that training with dropout agrees between backends, meshes and ways to compile; it takes longer to draw.
     compile
         Whether PyTorch compiles each layer (JAX always compiles).
     device
@@ -61,6 +64,7 @@ class Policy(Config):
     layers: Literal["scan", "unroll"] = "unroll"
     remat: Literal["none", "dots", "full"] = "none"
     attention: Literal["auto", "dense", "fused", "flex"] = "auto"
+    random: Literal["fast", "portable"] = "fast"
     compile: bool = False
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     mesh: Mesh = Mesh()

@@ -1,14 +1,20 @@
 """Random numbers as a pure function of (seed, path, index).
 
-One counter-based generator (Philox 4x64-10) keyed by the seed and the path. Element ``i`` of a
-stream depends on nothing else, so a shard, a second backend or a larger mesh sees the same bits.
-Only raw 64-bit words are taken from NumPy: those are stable between versions.
+First weights and data come from one counter-based generator (Philox 4x64-10) keyed by the seed and the
+path. Element ``i`` of a stream depends on nothing else, so a shard, a second backend or a larger mesh
+sees the same bits. Only raw 64-bit words are taken from NumPy: those are stable between versions.
+
+Masks are drawn where the activations are, on any array library: by Threefry-2x32 with 20 rounds, which
+needs no integers wider than 32 bits (:class:`Portable`).
 """
 
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
+
+from archlab.errors import InputError
 
 _WORDS = 4  # 64-bit words in one Philox block
 
@@ -70,3 +76,92 @@ def normal_quantile(p: np.ndarray) -> np.ndarray:
 
 def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: np.ndarray) -> np.ndarray:
     return np.polyval(coefficients[0], x) / np.polyval(coefficients[1], x)
+
+
+# --- masks ------------------------------------------------------------------------------------
+
+_LOW = 0xFFFFFFFF  # the 32 bits of a word
+_TURNS = (13, 15, 26, 6, 17, 29, 16, 24)  # how far each round rotates
+_PARITY = 0x1BD11BDA
+_BITS = 24  # of a word decide an element: as many as a float32 probability has
+_LARGEST = 2**32  # elements that one word can count
+
+
+def threefry(key: Any, counter: Any, low: Any = _LOW) -> tuple[Any, Any]:
+    """Two words of random bits: Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw; SC 2011).
+
+    ``key`` and ``counter`` are two 32-bit words each: arrays of uint32, of a wider integer that holds one
+    word in its low half (PyTorch's int64), or Python's own integers. Shapes broadcast. ``low`` is 2³² − 1 in
+    a form that the arrays take beside them.
+    """
+    keys = (key[0], key[1], key[0] ^ key[1] ^ _PARITY)
+    x, y = (counter[0] + keys[0]) & low, (counter[1] + keys[1]) & low
+    for i in range(20):
+        left = _TURNS[i % 8]
+        x = (x + y) & low
+        y = (((y << left) | (y >> (32 - left))) & low) ^ x
+        if i % 4 == 3:
+            n = i // 4 + 1
+            x, y = (x + keys[n % 3]) & low, (y + keys[(n + 1) % 3] + n) & low
+    return x, y
+
+
+def words(seed: int, path: str) -> tuple[int, int]:
+    """The Threefry key of a stream: the first 64 bits of the hash that also makes the Philox key."""
+    digest = hashlib.sha256(f"{seed}/{path}".encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+class Portable:
+    """Masks that are the same bits on every backend: the source behind ``policy.random`` "portable".
+
+    Element (b, …, j) of the mask ``name`` with shape (B, …) is kept if w / 2²⁴ < p, where p is the probability
+    in float32 and w the upper 24 bits of the first word of
+
+        threefry(threefry(words(seed, name), (step, 0)), (i, b)),
+
+    i the row-major index within row b. So a mask depends on seed, step, name and place alone, and not on how
+    layers are compiled, recomputed or placed; two draws of one name in one step are the same.
+
+    seed
+        As of first weights.
+    step
+        How many updates came before, at least 0; it may be traced.
+    rank
+        Which share of the batch the masks are for: its first row is row rank · B of the whole.
+
+    This class draws with NumPy and can be given to :func:`archlab.reference.run`; a backend derives its own.
+    """
+
+    xp: Any = np
+    word: Any = np.uint32
+    low: Any = _LOW
+    device: Any = None
+
+    def __init__(self, seed: int, step: Any, rank: int = 0) -> None:
+        self.seed, self.step, self.rank = seed, step, rank
+
+    def key(self, name: str) -> Any:
+        """The two words of a stream's key."""
+        return words(self.seed, name)
+
+    def keep(self, name: str, shape: tuple[int, ...], probability: Any) -> Any:
+        """Booleans of ``shape``, true with ``probability``; the first axis is the batch.
+
+        Raises :class:`InputError` where one row has more than 2³² elements.
+        """
+        xp, (rows, *inner) = self.xp, shape
+        if math.prod(inner) > _LARGEST:
+            raise InputError(f"{name}: a mask of {math.prod(inner)} elements a row is too large; at most {_LARGEST}")
+        index = xp.reshape(self._range(math.prod(inner)), (1, *inner))
+        row = xp.reshape(self._range(rows) + self.rank * rows, (rows, *(1 for _ in inner)))
+        drawn, _ = self._bits(self._bits(self.key(name), (self.step, 0)), (index, row))
+        # float32 times a power of two is exact, and so is the integer: every library finds the same threshold.
+        scaled = xp.full((1,), probability, dtype=xp.float32, device=self.device) * 2.0**_BITS
+        return (drawn >> (32 - _BITS)) < xp.astype(scaled, self.word)
+
+    def _bits(self, key: Any, counter: Any) -> tuple[Any, Any]:
+        return threefry(key, counter, self.low)
+
+    def _range(self, count: int) -> Any:
+        return self.xp.arange(count, dtype=self.word, device=self.device)

@@ -3,9 +3,11 @@
 from typing import Any
 
 from archlab import model as specs
+from archlab import random as masks
+from archlab.errors import InputError
 from archlab.spec import Part
 from archlab_jax.module import Builder, Module, View, natives
-from archlab_jax.runtime import Keys, context
+from archlab_jax.runtime import Keys, Portable, context
 
 
 @natives.register(specs.Model)
@@ -16,14 +18,26 @@ class Model(Module):
         super().build(part, builder, path)
         self.policy = builder.policy
 
-    def __call__(self, inputs: Any, ctx: Any = None, state: Any = None, *, key: Any = None) -> Any:  # type: ignore[override]
+    def __call__(  # type: ignore[override]
+        self, inputs: Any, ctx: Any = None, state: Any = None, *, key: Any = None, random: masks.Portable | None = None
+    ) -> Any:
         """Logits (B, T, V) of tokens (B, T), or of a dict of them with ``positions``, ``segments``, ``prefix``.
 
-        With a ``key`` dropout is on. With a context it is the definition, (logits, state).
+        With a ``key``, or a source of ``random`` masks, dropout is on. With a context it is the definition,
+        (logits, state). Raises :class:`InputError` for a key under ``policy.random`` "portable".
         """
         if ctx is not None:
             return super().__call__(inputs, ctx, state)
         inputs = inputs if isinstance(inputs, dict) else {"tokens": inputs}
-        random = None if key is None else Keys(key)
-        ctx = context(self, inputs["tokens"].shape, inputs, self.policy, random=random)
+        ctx = context(self, inputs["tokens"].shape, inputs, self.policy, random=self.source(key, random))
         return self.spec.forward(View(self), inputs, ctx, None)[0].astype(self.policy.output)
+
+    def source(self, key: Any, random: masks.Portable | None) -> Any:
+        """The source of masks of a call."""
+        if random is not None:
+            return Portable.of_step(random.seed, random.step)
+        if key is not None and self.policy.random == "portable":
+            raise InputError(
+                "policy.random=portable takes no key: call with random=archlab.random.Portable(seed, step)"
+            )
+        return None if key is None else Keys(key)

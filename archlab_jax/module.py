@@ -17,16 +17,33 @@ natives = Natives("jax")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Turns:
+    """What a scanned stack repeats: its path, the length of its pattern and the number of turns."""
+
+    path: str
+    length: int
+    count: int
+
+    def paths(self, path: str) -> tuple[str, ...]:
+        """The paths, turn by turn, of a part of the first turn; what is not in the stack keeps its own."""
+        layers = join(self.path, "layers.")
+        if not path.startswith(layers):
+            return (path,) * self.count
+        index, dot, rest = path.removeprefix(layers).partition(".")
+        return tuple(f"{layers}{turn * self.length + int(index)}{dot}{rest}" for turn in range(self.count))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Builder:
     """Makes modules from parts: the policy, and where their parameters come from.
 
-    ``turns`` is what a scanned stack sets: its path, the length of its pattern and the number of turns. A
-    parameter inside is then the stack of that layer's parameter over all turns.
+    ``turns`` is what a scanned stack sets. A parameter inside is then the stack of that layer's parameter over
+    all turns.
     """
 
     policy: Policy
     weights: Mapping[str, np.ndarray]
-    turns: tuple[str, int, int] | None = None
+    turns: Turns | None = None
 
     def module(self, part: Part, path: str) -> "Module":
         cls = natives.find(part.spec) or Module
@@ -52,12 +69,7 @@ class Builder:
 
     def paths(self, path: str) -> tuple[str, ...]:
         """The canonical paths of the parameters that the variable at ``path`` holds."""
-        if self.turns is None:
-            return (path,)
-        root, length, turns = self.turns
-        layers = join(root, "layers.")
-        index, _, rest = path.removeprefix(layers).partition(".")
-        return tuple(f"{layers}{turn * length + int(index)}.{rest}" for turn in range(turns))
+        return (path,) if self.turns is None else self.turns.paths(path)
 
 
 class Module(nnx.Module):

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from archlab import random
 from archlab.context import Context
 from archlab.errors import InputError
 from archlab.policy import Mesh, Policy
 from archlab.sharding import BATCH, placement
+from archlab_jax.module import Turns
 
 
 @contextlib.contextmanager
@@ -80,14 +82,49 @@ class Keys:
     def __init__(self, key: Any) -> None:
         self.key = key
 
-    def fold(self, index: Any) -> "Keys":
-        return Keys(jax.random.fold_in(self.key, index))
+    @classmethod
+    def of_step(cls, seed: int, step: Any) -> "Keys":
+        return cls(jax.random.fold_in(jax.random.key(seed), step))
+
+    def in_turn(self, turns: Turns, turn: Any) -> "Keys":
+        """The masks of one turn of a scanned stack, where names are those of the first turn."""
+        return Keys(jax.random.fold_in(self.key, turn))
 
     def keep(self, name: str, shape: tuple[int, ...], probability: Any) -> Any:
         return jax.random.bernoulli(jax.random.fold_in(self.key, zlib.crc32(name.encode())), probability, shape)
 
 
-jax.tree_util.register_pytree_node(Keys, lambda k: ((k.key,), None), lambda _, c: Keys(*c))
+class Portable(random.Portable):
+    """The masks of every backend."""
+
+    xp, word = jnp, jnp.uint32
+    low = np.uint32(0xFFFFFFFF)  # JAX takes a bare integer for an int32
+
+    @classmethod
+    def of_step(cls, seed: int, step: Any) -> "Portable":
+        return cls(seed, jnp.asarray(step, dtype=jnp.uint32))
+
+    def key(self, name: str) -> Any:
+        return jnp.asarray(np.array(random.words(self.seed, name), dtype=np.uint32))
+
+    def in_turn(self, turns: Turns, turn: Any) -> "Portable":
+        """The masks of one turn of a scanned stack, where names are those of the first turn."""
+        return _Turn(self, turns, turn)
+
+
+class _Turn(Portable):
+    """Masks under the names of a traced turn: its keys are looked up among those of all turns."""
+
+    def __init__(self, outer: Portable, turns: Turns, turn: Any) -> None:
+        super().__init__(outer.seed, outer.step)
+        self.outer, self.turns, self.turn = outer, turns, turn
+
+    def key(self, name: str) -> Any:
+        return jnp.stack([self.outer.key(path) for path in self.turns.paths(name)])[self.turn]
+
+
+SOURCES: dict[str, Any] = {"fast": Keys, "portable": Portable}
+"""Where masks come from, by ``policy.random``."""
 
 
 def scan(step: Any, carry: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any]:

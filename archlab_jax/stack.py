@@ -8,7 +8,7 @@ from flax import nnx
 
 from archlab import stack as specs
 from archlab.spec import Part, join, substate, updated
-from archlab_jax.module import Builder, Module, natives
+from archlab_jax.module import Builder, Module, Turns, natives
 
 REMAT = {
     "dots": jax.checkpoint_policies.dots_saveable,
@@ -24,9 +24,8 @@ class Stack(Module):
         spec, self.remat = part.spec, builder.policy.remat
         parts = [layer.at(part.width) for layer in spec.layers]
         first = len(spec.pattern) * spec.repeat if builder.policy.layers == "scan" else 0
-        turn = Builder(
-            policy=builder.policy, weights=builder.weights, turns=(path, len(spec.pattern), spec.repeat)
-        )  # fmt: skip
+        self.turns = Turns(path=path, length=len(spec.pattern), count=spec.repeat)
+        turn = Builder(policy=builder.policy, weights=builder.weights, turns=self.turns)
         scanned = parts[: len(spec.pattern)] if first else []
         self.turn = nnx.List([turn.module(p, join(path, f"layers.{i}")) for i, p in enumerate(scanned)])
         self.layers = nnx.List(
@@ -48,17 +47,17 @@ class Stack(Module):
             x = self.scan(x, ctx)
         offset = len(self.spec.layers) - len(self.layers)
         for i, layer in enumerate(self.layers, start=offset):
-            x, notes = self.isolated(layer, ctx)(x, self.spec.depth(i), ctx.random)
+            x, notes = self.isolated(layer, ctx.at_depth(self.spec.depth(i)))(x)
             publish(ctx, notes)
         return x
 
     def isolated(self, layer: Module, ctx: Any) -> Any:
-        """``layer`` as a pure function (x, depth, random) → (y, notes), rematerialised as the policy says."""
+        """``layer`` as a pure function x → (y, notes), rematerialised as the policy says."""
 
-        def run(x: Any, depth: Any, random: Any) -> Any:
+        def run(x: Any) -> Any:
             records: dict[str, Any] | None = None if ctx.records is None else {}
             losses: dict[str, Any] | None = None if ctx.losses is None else {}
-            y, _ = layer(x, ctx.replace(records=records, losses=losses, depth=depth, random=random), None)
+            y, _ = layer(x, ctx.replace(records=records, losses=losses), None)
             return y, (records or {}, losses or {})
 
         return run if self.remat == "none" else jax.checkpoint(run, policy=REMAT[self.remat])
@@ -67,29 +66,29 @@ class Stack(Module):
         """One loop over the turns; what the layers noted comes back with the turns' own names."""
         graph: Any
         graph, stacked = nnx.split(self.turn)
-        length, turns = len(self.spec.pattern), self.spec.repeat
 
         def one_turn(x: Any, inputs: Any) -> tuple[Any, Any]:
             state, turn = inputs
             notes: tuple[dict, dict] = ({}, {})
             for i, layer in enumerate(nnx.merge(graph, state)):
-                random = None if ctx.random is None else ctx.random.fold(turn)
-                depth = self.spec.depth(turn * length + i)
-                x, (records, losses) = self.isolated(layer, ctx)(x, depth, random)
+                x, (records, losses) = self.isolated(layer, self.in_turn(ctx, turn, i))(x)
                 notes[0].update(records)
                 notes[1].update({n: notes[1].get(n, 0) + v for n, v in losses.items()})
             return x, notes
 
-        x, (records, losses) = jax.lax.scan(one_turn, x, (stacked, jnp.arange(turns)))
-        named = {self.renamed(p, turn): v[turn] for p, v in records.items() for turn in range(turns)}
+        x, (records, losses) = jax.lax.scan(one_turn, x, (stacked, jnp.arange(self.turns.count)))
+        named = {p: v[turn] for first, v in records.items() for turn, p in enumerate(self.turns.paths(first))}
         publish(ctx, (named, {name: jnp.sum(v, axis=0) for name, v in losses.items()}))
         return x
 
-    def renamed(self, path: str, turn: int) -> str:
-        """The path of a part of the first turn, for turn ``turn``."""
-        root = join(self.path, "layers.")
-        index, dot, rest = path.removeprefix(root).partition(".")
-        return f"{root}{turn * len(self.spec.pattern) + int(index)}{dot}{rest}"
+    def in_turn(self, ctx: Any, turn: Any, index: int) -> Any:
+        """The context of the pattern's layer ``index`` in the traced turn ``turn``."""
+        depths = [self.spec.depth(t * self.turns.length + index) for t in range(self.turns.count)]
+        random = None if ctx.random is None else ctx.random.in_turn(self.turns, turn)
+        return ctx.replace(random=random).at_depth(
+            self.spec.depth(turn * self.turns.length + index),
+            by_turn=lambda function: jnp.asarray([function(depth) for depth in depths])[turn],
+        )  # fmt: skip
 
     def written_out(self) -> list[Module]:
         """All layers one by one, scanned ones cut from their stacks."""

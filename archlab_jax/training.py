@@ -16,7 +16,7 @@ from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
 from archlab_jax.optim import rule
 from archlab_jax.program import Program, program
-from archlab_jax.runtime import Keys, place_batch, place_params, precision
+from archlab_jax.runtime import SOURCES, place_batch, place_params, precision
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -35,7 +35,7 @@ class Trainer:
         self, model: Model, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
         policy: Policy, seed: int,
     ) -> None:  # fmt: skip
-        self.model, self.policy, self.clip = model, policy, clip
+        self.model, self.policy, self.clip, self.seed = model, policy, clip, seed
         table = schema(model.root())
         with precision(policy):
             self.program: Program = program(model, model.width, policy)
@@ -43,7 +43,6 @@ class Trainer:
             self.rule = rule(optimizer, [table[v.paths[0]] for v in variables], [v.stacked for v in variables])
             self.leaves = self.program.leaves(weights)
             self.opt = self.rule.initial(self.leaves)
-            self.key = jax.random.key(seed)
             self.count = 0
             self._step = jax.jit(self._train, donate_argnums=(0, 1))
             self._evaluate = jax.jit(self._loss)
@@ -62,9 +61,9 @@ class Trainer:
 
     def _train(self, leaves: Any, opt: Any, batch: Any, rate: Any, count: Any) -> Any:
         def objective(leaves: Any) -> Any:
-            keys = Keys(jax.random.fold_in(self.key, count))
+            random = SOURCES[self.policy.random].of_step(self.seed, count)
             losses: dict[str, Any] = {}
-            total, counted = self._loss(leaves, batch, random=keys, losses=losses)
+            total, counted = self._loss(leaves, batch, random=random, losses=losses)
             return total / counted + sum(losses.values())
 
         loss, grads = jax.value_and_grad(objective)(leaves)

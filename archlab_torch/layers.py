@@ -66,4 +66,4 @@ class Dropout(Module):
     """y = x · keep / (1 − rate) in training."""
 
     def forward(self, x: Any, ctx: Any) -> Any:
-        return x if ctx.random is None else F.dropout(x, self.spec.rate)
+        return x if ctx.random is None else ctx.random.dropout(self, x, ctx)

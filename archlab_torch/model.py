@@ -5,9 +5,10 @@ from typing import Any
 import torch
 
 from archlab import model as specs
+from archlab import random as masks
 from archlab.spec import Part
 from archlab_torch.module import Builder, Module, natives
-from archlab_torch.runtime import Masks, context
+from archlab_torch.runtime import Masks, Missing, Portable, context, rank_and_size
 
 
 @natives.register(specs.Model)
@@ -18,14 +19,25 @@ class Model(Module):
         super().build(part, builder, path)
         self.policy, self.device = builder.policy, builder.device
 
-    def forward(self, inputs: Any, ctx: Any = None, state: Any = None) -> Any:
+    def forward(  # type: ignore[override]
+        self, inputs: Any, ctx: Any = None, state: Any = None, *, random: masks.Portable | None = None
+    ) -> Any:
         """Logits (B, T, V) of tokens (B, T), or of a dict of them with ``positions``, ``segments``, ``prefix``.
 
-        In ``train()`` mode dropout is on. With a context it is the definition, (logits, state).
+        In ``train()`` mode, or with a source of ``random`` masks, dropout is on; under ``policy.random`` "portable"
+        it raises :class:`InputError` without a source. With a context it is the definition, (logits, state).
         """
         if ctx is not None:
             return self.spec.forward(self, inputs, ctx, state)
         inputs = inputs if isinstance(inputs, dict) else {"tokens": inputs}
-        random = Masks(self.device) if self.training else None
-        ctx = context(self, tuple(inputs["tokens"].shape), inputs, self.policy, self.device, random=random)
+        source = self.source(random)
+        ctx = context(self, tuple(inputs["tokens"].shape), inputs, self.policy, self.device, random=source)
         return self(inputs, ctx, None)[0].to(getattr(torch, self.policy.output))
+
+    def source(self, random: masks.Portable | None) -> Any:
+        """The source of masks of a call."""
+        if random is not None:
+            return Portable(random.seed, random.step, rank_and_size(self.policy)[0], self.device)
+        if not self.training:
+            return None
+        return Missing() if self.policy.random == "portable" else Masks(self.device)

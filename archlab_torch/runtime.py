@@ -2,14 +2,17 @@
 
 import contextlib
 import functools
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from array_api_compat import torch as xp
 from torch import nn
 
+from archlab import random
 from archlab.context import Context
 from archlab.errors import InputError
 from archlab.ops import loop
@@ -93,8 +96,66 @@ class Masks:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
+    @classmethod
+    @contextlib.contextmanager
+    def of_step(cls, seed: int, step: int, rank: int, device: torch.device) -> Iterator["Masks"]:
+        """The masks of one step, for its forward and backward pass."""
+        with torch.random.fork_rng():
+            torch.manual_seed(zlib.crc32(f"{seed}/{step}/{rank}".encode()))
+            yield cls(device)
+
     def keep(self, name: str, shape: tuple[int, ...], probability: Any) -> Any:
         return torch.rand(shape, device=self.device) < probability
+
+    def dropout(self, layer: Any, x: Any, ctx: Context) -> Any:
+        """The output of a dropout layer."""
+        return F.dropout(x, layer.spec.rate)
+
+
+class Portable(random.Portable):
+    """The masks of every backend. PyTorch has no arithmetic on uint32: a word is the low half of an int64."""
+
+    xp, word = xp, torch.int64
+
+    def __init__(self, seed: int, step: int, rank: int, device: torch.device) -> None:
+        # torch.compile would compile anew for each step that is not a tensor, and make a variable of a second seed.
+        super().__init__(seed, torch.tensor(step, device=device), rank)
+        self.device, self.stream = device, str(seed)
+
+    @classmethod
+    @contextlib.contextmanager
+    def of_step(cls, seed: int, step: int, rank: int, device: torch.device) -> Iterator["Portable"]:
+        """The masks of one step, for its forward and backward pass."""
+        yield cls(seed, step, rank, device)
+
+    def key(self, name: str) -> Any:
+        return _words(self.stream, name)
+
+    def dropout(self, layer: Any, x: Any, ctx: Context) -> Any:
+        """The output of a dropout layer, as its definition has it."""
+        return layer.spec.forward(layer, x, ctx)
+
+
+@torch.compiler.assume_constant_result  # torch.compile cannot trace a hash
+def _words(stream: str, name: str) -> tuple[int, int]:
+    return random.words(int(stream), name)
+
+
+class Missing:
+    """No masks: what asks for one is told how to give them."""
+
+    def keep(self, name: str, shape: tuple[int, ...], probability: Any) -> Any:
+        raise InputError(
+            f"{name}: policy.random=portable needs a seed and a step in train() mode; "
+            "call with random=archlab.random.Portable(seed, step), or eval() first"
+        )
+
+    def dropout(self, layer: Any, x: Any, ctx: Context) -> Any:
+        return self.keep(layer.path, x.shape, 1.0)
+
+
+SOURCES: dict[str, Any] = {"fast": Masks, "portable": Portable}
+"""Where masks come from, by ``policy.random``."""
 
 
 scan = functools.partial(loop, xp)

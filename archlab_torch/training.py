@@ -1,6 +1,5 @@
 """Training: forward, backward, clip, update."""
 
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy, to_numpy
 from archlab_torch.optim import rule
 from archlab_torch.program import Program
-from archlab_torch.runtime import Masks, precision
+from archlab_torch.runtime import SOURCES, precision
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -63,10 +62,9 @@ class Trainer:
         losses: dict[str, Any] = {}
         if not self.random:
             return self._finish(self._loss(batch, losses=losses), losses)
-        with torch.random.fork_rng():
-            torch.manual_seed(zlib.crc32(f"{self.seed}/{self.count}/{self.program.rank}".encode()))
-            masks = Masks(self.program.device)
-            return self._finish(self._loss(batch, random=masks, losses=losses), losses)
+        source = SOURCES[self.policy.random]
+        with source.of_step(self.seed, self.count, self.program.rank, self.program.device) as random:
+            return self._finish(self._loss(batch, random=random, losses=losses), losses)
 
     def _finish(self, summed: tuple[Any, Any], losses: dict[str, Any]) -> Any:
         """Back-propagate this process's share of the loss; returns the loss of the whole batch."""

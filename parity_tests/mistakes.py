@@ -245,6 +245,8 @@ POLICIES = [
     Wrong("mesh that splits no batch", SET + "policy.mesh.data=3", ("data.batch", "4", "data × fsdp = 3", "multiple")),
     Wrong("tensor parallel in PyTorch", SET + "policy.mesh.tensor=2", ("policy.mesh.tensor", "set tensor to 1")),
     Wrong("unknown kernel", SET + "policy.attention=flash", ("policy.attention", "'flash'", "allowed: auto, dense")),
+    Wrong("unknown source of masks", SET + "policy.random=same",
+          ("policy.random", "'same'", "allowed: fast, portable")),
     Wrong("fused softcap in PyTorch", SET + f"policy.attention=fused {MIXER}.softcap=5",
           ("stack.layers.0.mixer", "policy.attention=fused", "softcap", "policy.attention=dense")),
     Wrong("fused softcap in JAX", SET_JAX + f"policy.attention=fused {MIXER}.softcap=5",

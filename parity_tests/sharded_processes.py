@@ -33,7 +33,7 @@ def told(rows: Callable[[], list[Row]]) -> dict:
 
 
 def training() -> list[Row]:
-    model = tiny_model()
+    model = tiny_model(dropout=0.2)
     return mesh_rows("torch", model, drawn_weights(model.root(), 5), MESH, length=10)
 
 

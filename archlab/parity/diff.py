@@ -18,7 +18,7 @@ from archlab.parity.diagnosis import Diagnosis, diagnose
 from archlab.parity.laws import slope_error
 from archlab.parity.report import SHORTEST, VARIANTS
 from archlab.parity.tolerances import gradient_errors, relative
-from archlab.parity.training import CLIP, RATES, RULE, drawn_batches, without_dropout
+from archlab.parity.training import CLIP, RATES, RULE, drawn_batches
 from archlab.parity.trials import Trial
 from archlab.policy import Dtype, Policy
 from archlab.spec import Example
@@ -224,9 +224,9 @@ class _Pair:
             yield Gap(stage="update", where=f"{name}: {worst[0]}", error=worst[1], cost=0.0, limit=limit)
 
     def trainer(self, side: str, policy: Policy) -> Trainer:
-        return find_backend(side).trainer(
-            without_dropout(self.bench.spec), weights=self.bench.weights, optimizer=RULE, clip=CLIP, policy=policy
-        )
+        model: Any = self.bench.spec
+        policy = policy.replace(random="portable")
+        return find_backend(side).trainer(model, weights=self.bench.weights, optimizer=RULE, clip=CLIP, policy=policy)
 
     def batches(self, steps: int) -> list[dict[str, np.ndarray]]:
         model: Any = self.bench.spec

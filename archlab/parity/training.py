@@ -1,16 +1,12 @@
 """The same training on several backends, step by step, from equal weights and batches."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from archlab import random
 from archlab.backends import find_backend
-from archlab.config import Config
-from archlab.layers import DropPath
 from archlab.model import Model
 from archlab.optim.adamw import AdamW
 from archlab.optim.optimizer import Optimizer, OptimizerState
@@ -54,10 +50,12 @@ def train(
 def training_rows(
     model: Model, weights: Mapping[str, np.ndarray], backends: Sequence[str], *, dtype: str, length: int, batch: int = 4
 ) -> list[Row]:
-    """How far each later backend's 20 losses are from the first one's; in float64 also weights and optimiser state."""
-    model = without_dropout(model)
+    """How far each later backend's 20 losses are from the first one's; in float64 also weights and optimiser state.
+
+    Dropout stays on: its masks are the portable ones.
+    """
     batches = drawn_batches(model, length=length, batch=batch, steps=STEPS)
-    policy = Policy.exact(dtype)  # type: ignore[arg-type]
+    policy = Policy.exact(dtype).replace(random="portable")  # type: ignore[arg-type]
     first, *others = (train(name, model, weights, batches, policy=policy) for name in backends)
     rows = []
     for name, course in zip(backends[1:], others, strict=True):
@@ -79,7 +77,8 @@ def training_rows(
 def mesh_rows(backend: str, model: Model, weights: Mapping[str, np.ndarray], mesh: Mesh, *, length: int) -> list[Row]:
     """How far five steps on a mesh are from those on one device, in float64. The devices are the caller's business."""
     batches = drawn_batches(model, length=length, batch=4, steps=5)
-    one, many = (train(backend, model, weights, batches, policy=Policy.exact().replace(mesh=m)) for m in (Mesh(), mesh))
+    policies = [Policy.exact().replace(random="portable", mesh=m) for m in (Mesh(), mesh)]
+    one, many = (train(backend, model, weights, batches, policy=p) for p in policies)
     errors = {
         "loss": relative(many.losses, one.losses),
         "gradient norm": relative(many.norms, one.norms),
@@ -105,17 +104,3 @@ def drawn_batches(model: Model, *, length: int, batch: int, steps: int) -> list[
         share = 0.25 * np.arange(batch)[:, None] / max(batch - 1, 1)
         batches.append({"tokens": text[:, :-1], "targets": np.where(skipped < share, UNCOUNTED, text[:, 1:])})
     return batches
-
-
-def without_dropout(config: Any) -> Any:
-    """The config with dropout and drop path switched off: their masks are each framework's own."""
-    if not isinstance(config, Config):
-        return tuple(without_dropout(c) for c in config) if isinstance(config, tuple) else config
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        value = getattr(config, field.name)
-        if isinstance(value, DropPath):
-            changes[field.name] = None
-        else:
-            changes[field.name] = 0.0 if field.name == "dropout" else without_dropout(value)
-    return config.replace(**changes)
