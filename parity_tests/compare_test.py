@@ -181,6 +181,13 @@ def test_something_unknown_is_not_named():
     assert not result.diagnosis.whole
 
 
+def test_what_is_not_finite_is_different_and_not_explained():
+    spec, weights = llama(), weights_of(llama())
+    result = compare(lambda tokens: np.full((*tokens.shape, 19), np.nan), spec, weights)
+    assert not result.passed
+    assert result.diagnosis.findings == ()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_low_precision_is_not_taken_for_a_mistake(dtype):
     spec = llama()

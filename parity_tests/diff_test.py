@@ -112,7 +112,12 @@ def test_given_weights_are_compared():
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"a": "jaxx"}, "no 'jaxx' to compare.*jax"), ({"length": 2}, "a length of 2 is not possible: 8 to any number")],
+    [
+        ({"a": "jaxx"}, "no 'jaxx' to compare.*jax"),
+        ({"a": "torch"}, "both sides are 'torch'"),
+        ({"length": 2}, "a length of 2 is not possible: 8 to any number"),
+        ({"stages": ["forwards"]}, "no stage 'forwards'.*forward"),
+    ],
 )
 def test_bad_arguments(changes, message):
     with pytest.raises(InputError, match=message):

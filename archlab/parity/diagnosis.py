@@ -50,6 +50,8 @@ def diagnose(output: np.ndarray, trial: Trial, limit: float) -> Diagnosis:
     is taken first, and the search goes on from the definition done that way.
     """
     output = np.asarray(output, dtype=np.float64)
+    if not np.isfinite(output).all():  # no way of the definition gives that, and nothing is near it
+        return Diagnosis(findings=(), whole=False)
     findings: list[Finding] = []
     now = trial.output()
     while relative(output, now) > limit and len(findings) < MOST:

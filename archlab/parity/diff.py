@@ -125,6 +125,8 @@ def diff(
     for side in (a, b):
         if side not in (known := [REFERENCE, *backend_names()]):
             raise InputError(f"there is no {side!r} to compare; {nearest(side, known)}")
+    if a == b:
+        raise InputError(f"both sides are {a!r}: give two that differ, such as 'reference' for one")
     longest = model.limit()
     if length < SHORTEST or (longest is not None and length > longest):
         raise InputError(f"a length of {length} is not possible: {SHORTEST} to {longest or 'any number of'} tokens")
