@@ -32,7 +32,7 @@ def test_a_fault_is_caught_and_named(fault, monkeypatch):
 
 
 @pytest.mark.xdist_group("faults")
-@pytest.mark.parametrize("model", {fault.model for fault in FAULTS}, ids=lambda model: model.hash()[:8])
+@pytest.mark.parametrize("model", dict.fromkeys(fault.model for fault in FAULTS), ids=lambda model: model.hash()[:8])
 def test_without_a_fault_all_agree(model):
     assert diff(model, a="jax", b="torch", **report.SMALL).passed
     for law in {fault.by.removeprefix("law: ") for fault in FAULTS if fault.by.startswith("law: ")}:
