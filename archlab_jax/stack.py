@@ -23,7 +23,9 @@ class Stack(Module):
     def build(self, part: Part, builder: Builder, path: str) -> None:
         spec, self.remat = part.spec, builder.policy.remat
         parts = [layer.at(part.width) for layer in spec.layers]
-        first = len(spec.pattern) * spec.repeat if builder.policy.layers == "scan" else 0
+        # inside another scanned stack it is written out: that one's turns already hold its parameters
+        scan = builder.policy.layers == "scan" and builder.turns is None
+        first = len(spec.pattern) * spec.repeat if scan else 0
         self.turns = Turns(path=path, length=len(spec.pattern), count=spec.repeat)
         turn = Builder(policy=builder.policy, weights=builder.weights, turns=self.turns)
         scanned = parts[: len(spec.pattern)] if first else []

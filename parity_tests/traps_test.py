@@ -14,7 +14,7 @@ from archlab.model import tiny_model
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.parity.bench import Bench
 from archlab.parity.cases import Case
-from archlab.parity.tolerances import GRADIENT_FLOORS, ROUNDOFF, relative
+from archlab.parity.tolerances import GRADIENT_FLOORS, ROUNDOFF, gradient_error, relative
 from archlab.policy import Mesh, Policy
 from archlab.rotary import RoPE
 from archlab.spec import Example
@@ -91,6 +91,20 @@ def test_stacks_agree_under_every_name_of_a_layer(backend):
     truth = stack.truth("packed")
     assert got.intermediates.keys() == truth.intermediates.keys()
     assert max(relative(got.intermediates[path], a) for path, a in truth.intermediates.items()) <= 1e-10
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_stack_in_a_scanned_stack(backend):
+    """Every layer of every turn gets its own weights."""
+    layer = PLAIN.spec
+    inner = Stack(pattern=(layer,), repeat=2)
+    stack = bench(Example(spec=Stack(pattern=(inner, layer.replace(window=3)), repeat=3, tail=(inner,))))
+    policy = Policy.exact().replace(layers="scan")
+    got, truth = stack.forward(backend, "packed", policy), stack.truth("packed")
+    assert got.intermediates.keys() == truth.intermediates.keys()
+    assert max(relative(got.intermediates[path], a) for path, a in truth.intermediates.items()) <= 1e-10
+    plain, scanned = (stack.gradients(backend, "packed", p) for p in (Policy.exact(), policy))
+    assert gradient_error(scanned, plain)[0] <= 1e-9
 
 
 def test_mixed_precision_keeps_parameters_wide():
