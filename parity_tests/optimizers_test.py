@@ -98,7 +98,7 @@ def gradients_of(backend, model, weights, batch):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-@pytest.mark.parametrize(("first", "second"), [("jax", "torch"), ("torch", "jax")])
+@pytest.mark.parametrize(("first", "second"), [("jax", "torch"), pytest.param("torch", "jax", marks=pytest.mark.slow)])
 def test_state_goes_on_in_the_other_backend(kind, first, second):
     model, optimizer = MODELS["tied"], OPTIMIZERS[kind]
     batches = drawn_batches(model, length=10, batch=4, steps=6)
