@@ -59,7 +59,7 @@ def state_errors(one, other):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["tied", pytest.param("positions", marks=pytest.mark.slow)])
 def test_weights_and_state_agree_after_each_of_20_steps(name, kind):
     """JAX scans its layers, so that its leaves hold several of them; PyTorch keeps its matrices transposed."""
     model, optimizer = MODELS[name], OPTIMIZERS[kind]
@@ -97,7 +97,7 @@ def gradients_of(backend, model, weights, batch):
     return {path: weights[path] - new for path, new in trainer.weights().items()}
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("kind", ["adamw", "adafactor", "muon"])  # one slot like the weights, others, several rules
 @pytest.mark.parametrize(("first", "second"), [("jax", "torch"), pytest.param("torch", "jax", marks=pytest.mark.slow)])
 def test_state_goes_on_in_the_other_backend(kind, first, second):
     model, optimizer = MODELS["tied"], OPTIMIZERS[kind]

@@ -148,7 +148,10 @@ def test_a_shared_stack_in_a_scan(backend):
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"layers": "scan"}, {"layers": "scan", "remat": "full"}, {"remat": "dots"},
+    {"layers": "scan"},
+    *(pytest.param(changes, marks=pytest.mark.slow) for changes in (
+        {}, {"layers": "scan", "remat": "full"}, {"remat": "dots"},
+    )),
 ], ids=str)  # fmt: skip
 def test_twenty_steps_agree(changes):
     """Losses, norms and weights of PyTorch and of JAX, its layers written out, scanned and recomputed."""
@@ -170,6 +173,7 @@ def course(backend, policy):
     return _courses[key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", ["dots", "full"])
 def test_recomputed_layers_see_the_same_masks(remat):
     got = train("torch", MODEL, WEIGHTS, BATCHES[:3], policy=EXACT.replace(remat=remat))

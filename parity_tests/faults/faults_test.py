@@ -31,6 +31,7 @@ def test_a_fault_is_caught_and_named(fault, monkeypatch):
     assert fault.named in found.diagnosis.findings[0].words
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("faults")
 @pytest.mark.parametrize("model", dict.fromkeys(fault.model for fault in FAULTS), ids=lambda model: model.hash()[:8])
 def test_without_a_fault_all_agree(model):
