@@ -206,11 +206,13 @@ def test_fast_masks_are_each_frameworks_own():
     assert relative(jax_course.losses, torch_course.losses) > 1e-4
 
 
+@pytest.mark.slow
 def test_masks_know_no_mesh():
     rows = mesh_rows("jax", MODEL, WEIGHTS, Mesh(data=2, fsdp=2, tensor=2), length=10)
     assert [row for row in rows if not row.passed] == []
 
 
+@pytest.mark.slow
 def test_one_graph_for_every_step():
     """torch.compile traces portable masks whole, and once for all steps; another seed is another graph."""
     compiled = []
