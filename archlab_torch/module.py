@@ -35,7 +35,7 @@ class Slot:
 
     def pack(self, array: np.ndarray) -> np.ndarray:
         """A canonical array in the layout of the module."""
-        return np.ascontiguousarray(array.T) if self.transposed else array
+        return np.ascontiguousarray(self.view(array))
 
     def unpack(self, tensor: torch.Tensor) -> np.ndarray:
         """A tensor in the layout of the module as a canonical array."""

@@ -12,45 +12,23 @@ import torch
 
 import archlab_torch.norms as torch_norms
 import archlab_torch.rotary as torch_rotary
-from archlab.activations import GELUErf, GELUTanh, SiLU
+from archlab.activations import GELUTanh, SiLU
 from archlab.backends import find_backend
-from archlab.block import Block
-from archlab.channels.glu import GLU
-from archlab.channels.mlp import MLP
 from archlab.errors import InputError
-from archlab.inits import Normal
-from archlab.mixers.attention import Attention
-from archlab.model import Head, tiny_model
+from archlab.importing import load_file
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.parity import compare
 from archlab.parity.cases import drawn_weights
 from archlab.parity.comparison import kl_per_token
 from archlab.policy import Policy
-from archlab.positions import LearnedPositions
-from archlab.residuals import PostNorm, PreNorm
+from archlab.residuals import PostNorm
 from archlab.rotary import LinearScaling, RoPE
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "diagnosis.md").read_text(encoding="utf-8")
 TOKENS = np.random.default_rng(0).integers(0, 19, (2, 24))
 EXACT = Policy.exact()
-
-
-def llama(norm=RMSNorm(epsilon=1e-5), layer=PreNorm, **attention):
-    """A small Llama with a window, so that every position scheme and mask has something to say."""
-    fields = {"rotary": RoPE(theta=10000.0, layout="half"), "window": 9, "visibility": "causal"} | attention
-    mixer = Attention(heads=4, kv_heads=2, bias=False, out_bias=False, **fields)
-    channel = GLU(hidden=16, activation=SiLU(), bias=False)
-    return tiny_model(
-        layer=Block(mixer=mixer, channel=channel, residual=layer(norm=norm)), head=Head(bias=False), norm=norm
-    )
-
-
-def gpt(activation=GELUErf(), norm=LayerNorm(epsilon=1e-5, bias=True), branch=0.5, **fields):
-    mixer = Attention(heads=4, kv_heads=4, visibility="causal", bias=True, out_bias=True, softcap=5.0)
-    channel = MLP(hidden=32, activation=activation, bias=True)
-    layer = Block(mixer=mixer, channel=channel, residual=PreNorm(norm=norm, branch_scale=branch))
-    defaults = {"positions": LearnedPositions(length=64, init=Normal(std=1.0)), "embedding_scale": 4.5, "softcap": 9.0}
-    return tiny_model(layer=layer, norm=norm, **(defaults | fields))
+models = load_file(Path(__file__).with_name("small_models.py"))
+llama, gpt = models.llama, models.gpt
 
 
 def weights_of(spec):

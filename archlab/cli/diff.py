@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.arguments import ConfigArgument, Overrides
+from archlab.cli.arguments import ConfigArgument, Json, Overrides, check_writable, model_and_length
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,6 @@ EXAMPLES = (
     "archlab diff configs/tiny_gpt.py --a torch --b jax",
     "archlab diff runs/first --a jax --b reference --dtype float32 --html diff.html",
 )
-LONGEST_DEFAULT = 64
 
 
 def command(
@@ -35,7 +34,7 @@ def command(
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
     seed: Annotated[int, typer.Option(help="Of the weights, where no run gives them, and of the inputs.")] = 0,
     rows: Annotated[int, typer.Option(help="Lines to print for each stage.", min=1)] = 6,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    as_json: Json = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a heat map of errors there.")] = None,
 ) -> None:
     """Compare two sides from the first intermediate to the last training step, and say why they differ."""
@@ -51,8 +50,8 @@ def command(
 
     if dtype not in LIMITED:
         raise InputError(f"--dtype {dtype} is not possible; {nearest(dtype, LIMITED)}")
-    if html is not None and not html.parent.is_dir():
-        raise InputError(f"--html {html} cannot be written: there is no folder {html.parent}")
+    if html is not None:
+        check_writable("--html", html)
     model, weights, longest = _sides(config, overrides or (), checkpoint)
     found = diff(
         model, a=a, b=b, weights=weights, dtype=dtype, length=length or longest, steps=steps, seed=seed  # type: ignore[arg-type]
@@ -74,22 +73,16 @@ def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "t
     """The model, the weights of a run, and the length to compare at."""
     from archlab.config_files import load
     from archlab.errors import InputError
-    from archlab.model import Model
-    from archlab.run_config import RunConfig
     from archlab.training.runs import open_run
 
-    weights = None
-    loaded: RunConfig | Model
-    if Path(config).is_dir():
-        if overrides:
-            raise InputError(f"{config} is a run, whose weights fit its own config: give no changes")
-        run = open_run(config)
-        weights, loaded = run.weights(checkpoint)[1], run.config
-    else:
-        loaded = load(config, overrides)
-    if isinstance(loaded, RunConfig):
-        return loaded.model, weights, min(loaded.data.length, LONGEST_DEFAULT)
-    return loaded, weights, min(loaded.limit() or LONGEST_DEFAULT, LONGEST_DEFAULT)
+    if not Path(config).is_dir():
+        model, longest = model_and_length(load(config, overrides))
+        return model, None, longest
+    if overrides:
+        raise InputError(f"{config} is a run, whose weights fit its own config: give no changes")
+    run = open_run(config)
+    model, longest = model_and_length(run.config)
+    return model, run.weights(checkpoint)[1], longest
 
 
 def _print(console: "Console", found: "Difference", rows: int) -> None:

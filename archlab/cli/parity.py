@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.arguments import ConfigArgument, Overrides
+from archlab.cli.arguments import ConfigArgument, Overrides, check_writable, model_and_length
 
 EXAMPLES = (
     "archlab parity configs/tiny_gpt.py",
     "archlab parity configs/tiny_llama.yaml model.stack.repeat=1 --length 32 --json parity.json",
 )
-LONGEST_DEFAULT = 64
 
 
 def command(
@@ -29,14 +28,11 @@ def command(
     from archlab.cli import CheckFailed
     from archlab.config_files import load
     from archlab.parity.report import compare_backends, share
-    from archlab.run_config import RunConfig
 
     if json is not None:
-        _check_writable(json)
-    loaded = load(config, overrides or ())
-    model = loaded.model if isinstance(loaded, RunConfig) else loaded
-    longest = loaded.data.length if isinstance(loaded, RunConfig) else model.limit() or LONGEST_DEFAULT
-    report = compare_backends(model, length=length or min(longest, LONGEST_DEFAULT), seed=seed)
+        check_writable("--json", json)
+    model, longest = model_and_length(load(config, overrides or ()))
+    report = compare_backends(model, length=length or longest, seed=seed)
     if json is not None:
         _write(json, [row.to_json() for row in report.rows])
     console = Console()
@@ -48,16 +44,6 @@ def command(
         broken = sum(not row.passed for row in report.rows)
         raise CheckFailed(f"{broken} of {len(report.rows)} comparisons exceed their limits; the worst is {place}")
     console.print(f"{len(report.rows)} comparisons hold; the worst uses {share(worst):.2g} of its limit: {place}")
-
-
-def _check_writable(path: Path) -> None:
-    """Before the work is done, not after."""
-    import os
-
-    from archlab.errors import InputError
-
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"--json {path} cannot be written; name a file in a folder that exists")
 
 
 def _write(path: Path, rows: list[dict]) -> None:

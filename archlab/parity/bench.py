@@ -9,7 +9,7 @@ import numpy as np
 
 from archlab import reference
 from archlab.backends import Backend, find_backend
-from archlab.parity import cases
+from archlab.parity import cases, tolerances
 from archlab.parity.cases import Case, Inputs, cotangent, drawn_weights, moved, seed_of
 from archlab.parity.tolerances import floor, gradient_error, relative, sensitivities
 from archlab.policy import Policy
@@ -139,6 +139,18 @@ class Bench:
         own = named(reference.run(self.spec, weights, inputs, dtype=np.float32))
         truth = named(self.truth(variant, dtype))
         return {path: max(low, relative(own[path], truth[path])) for path, low in floors.items()}
+
+    def forward_limit(self, variant: str, dtype: str, path: str = "output") -> float:
+        """How far one implementation may be off the truth at ``path``; 0 at a path that the definition has not."""
+        if dtype == "float64":
+            return tolerances.FORWARD
+        return tolerances.FLOORS[dtype] * self.forward_floors(variant, dtype).get(path, 0.0)
+
+    def gradient_limit(self, backend: str, variant: str, dtype: str) -> float:
+        """The same for all gradients together."""
+        if dtype == "float64":
+            return tolerances.GRADIENT
+        return tolerances.GRADIENT_FLOORS[dtype] * self.gradient_floor(backend, variant, dtype)
 
     def _moved_by(self, variant: str) -> Callable[[int, float], dict[str, float]]:
         def after(seed: int, size: float) -> dict[str, float]:

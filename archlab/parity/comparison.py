@@ -89,9 +89,7 @@ def judged(output: np.ndarray, dtype: str, bench: Bench) -> Comparison:
     truth = bench.truth(variant).output
     if output.shape != truth.shape:
         raise InputError(f"the function's output has the shape {output.shape}, the definition's {truth.shape}")
-    error, limit = relative(output, truth), tolerances.FORWARD
-    if dtype != "float64":
-        limit = tolerances.FLOORS[dtype] * bench.forward_floors(variant, dtype)["output"]
+    error, limit = relative(output, truth), bench.forward_limit(variant, dtype)
     kl = kl_per_token(truth, output) if isinstance(bench.spec, Model) else None
     diagnosis = None
     if not error <= limit:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from archlab.backends import Trainer, backend_names, find_backend
+from archlab.backends import backend_names
 from archlab.errors import InputError, nearest
 from archlab.model import Model
 from archlab.parity import tolerances
@@ -18,7 +18,7 @@ from archlab.parity.diagnosis import Diagnosis, diagnose
 from archlab.parity.laws import slope_error
 from archlab.parity.report import SHORTEST, VARIANTS
 from archlab.parity.tolerances import gradient_errors, relative
-from archlab.parity.training import CLIP, RATES, RULE, drawn_batches
+from archlab.parity.training import Course, drawn_batches, train
 from archlab.parity.trials import Trial
 from archlab.policy import Dtype, Policy
 from archlab.spec import Example
@@ -174,10 +174,9 @@ class _Pair:
         return list(worst.values())
 
     def gap(self, path: str, variant: str, truth: Any, a: Any, b: Any) -> Gap:
-        cost, limit = 0.0, tolerances.FORWARD
+        cost, limit = 0.0, self.bench.forward_limit(variant, self.dtype, path)
         if self.dtype != "float64":
-            cost = self.bench.forward_floors(variant, self.dtype).get(path, 0.0)
-            limit = 2.0 * tolerances.FLOORS[self.dtype] * cost
+            cost, limit = self.bench.forward_floors(variant, self.dtype).get(path, 0.0), 2.0 * limit
         if truth is None or a is None or b is None:
             return Gap(stage="forward", where=f"{path} (on one side only)", error=np.inf, cost=cost, limit=limit)
         scale = float(np.max(np.abs(truth), initial=0.0)) or 1.0
@@ -191,10 +190,9 @@ class _Pair:
             sides = [side for side in (self.a, self.b) if side != REFERENCE]
             return [self.slope(side) for side in sides]
         a, b = (self.bench.gradients(side, "packed", self.policy) for side in (self.a, self.b))
-        cost, limit, least = 0.0, tolerances.GRADIENT, 0.01
+        cost, limit, least = 0.0, self.bench.gradient_limit(self.b, "packed", self.dtype), 0.01
         if self.dtype != "float64":
-            cost, least = self.bench.gradient_floor(self.b, "packed", self.dtype), 1.0
-            limit = 2.0 * tolerances.GRADIENT_FLOORS[self.dtype] * cost
+            cost, limit, least = self.bench.gradient_floor(self.b, "packed", self.dtype), 2.0 * limit, 1.0
         errors = gradient_errors(a, b, least)
         return [Gap(stage="gradients", where=p, error=errors[p], cost=cost, limit=limit) for p in reversed([*b])]
 
@@ -208,7 +206,7 @@ class _Pair:
         if self.dtype not in tolerances.TRAINING:
             return
         limit = tolerances.TRAINING[self.dtype]
-        a, b = (self.course(side, self.policy, steps) for side in (self.a, self.b))
+        a, b = (self.course(side, self.policy, steps).losses for side in (self.a, self.b))
         costs = [0.0] * steps if self.dtype == "float64" else self.drift({self.a: a, self.b: b})
         for i in range(steps):
             allowed = max(limit, 2.0 * costs[i])
@@ -220,39 +218,26 @@ class _Pair:
         if self.dtype != "float64":
             return
         limit = tolerances.TRAINING[self.dtype]
-        ours, theirs = (self.first_update(side) for side in (self.a, self.b))
+        courses = (self.course(side, self.policy, 1) for side in (self.a, self.b))
+        ours, theirs = ({"weights": course.weights, **course.state.slots} for course in courses)
         for name in theirs:
             worst = max(gradient_errors(ours[name], theirs[name]).items(), key=lambda pair: pair[1])
             yield Gap(stage="update", where=f"{name}: {worst[0]}", error=worst[1], cost=0.0, limit=limit)
 
-    def trainer(self, side: str, policy: Policy) -> Trainer:
+    def course(self, side: str, policy: Policy, steps: int) -> Course:
+        """A side's training of some steps, dropout on where the model has it."""
         model: Any = self.bench.spec
-        policy = policy.replace(random="portable")
-        return find_backend(side).trainer(model, weights=self.bench.weights, optimizer=RULE, clip=CLIP, policy=policy)
+        batches = drawn_batches(model, length=self.example.length, batch=self.example.batch, steps=steps)
+        return train(side, model, self.bench.weights, batches, policy=policy.replace(random="portable"))
 
-    def batches(self, steps: int) -> list[dict[str, np.ndarray]]:
-        model: Any = self.bench.spec
-        return drawn_batches(model, length=self.example.length, batch=self.example.batch, steps=steps)
-
-    def course(self, side: str, policy: Policy, steps: int) -> list[float]:
-        """The losses of a side's steps."""
-        trainer = self.trainer(side, policy)
-        return [float(trainer.step(batch, RATES.rate(i)).loss) for i, batch in enumerate(self.batches(steps))]
-
-    def first_update(self, side: str) -> dict[str, Mapping[str, np.ndarray]]:
-        """Weights and optimiser state after one step."""
-        trainer = self.trainer(side, self.policy)
-        trainer.step(self.batches(1)[0], RATES.rate(0))
-        return {"weights": trainer.weights(), **trainer.optimizer_state().slots}
-
-    def drift(self, courses: Mapping[str, list[float]]) -> list[float]:
+    def drift(self, courses: Mapping[str, np.ndarray]) -> list[float]:
         """How far float32 alone has led a side's losses from its own in float64 by each step, the more of the two.
 
         From weights where the loss bends sharply (of a trained model, say) it is far more than rounding.
         """
         drifts = []
         for side, losses in courses.items():
-            exact = self.course(side, Policy.exact(), len(losses))
+            exact = self.course(side, Policy.exact(), len(losses)).losses
             off = [relative(x, y) for x, y in zip(losses, exact, strict=True)]
             drifts.append(np.maximum.accumulate(off))
         return np.maximum(*drifts).tolist()
@@ -270,9 +255,7 @@ class _Pair:
         if culprit == REFERENCE:
             return None, None
         for variant in VARIANTS:
-            limit = tolerances.FORWARD
-            if self.dtype != "float64":
-                limit = tolerances.FLOORS[self.dtype] * self.bench.forward_floors(variant, self.dtype)["output"]
+            limit = self.bench.forward_limit(variant, self.dtype)
             output, truth = (self.outputs(side, variant)["output"] for side in (culprit, REFERENCE))
             if not relative(output, truth) <= limit:
                 weights, inputs = self.bench.held(variant, self.dtype)

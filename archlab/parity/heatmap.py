@@ -39,10 +39,7 @@ def _map(stage: str, gaps: Sequence["Gap"]) -> str:
     """Rows are kinds of part, columns are layers; what stands outside the layers has a column of its own."""
     cells: dict[str, dict[str, Gap]] = {}
     for gap in gaps:
-        match = LAYER.match(gap.where)
-        column, row = (
-            (match[2], f"{match[1]}.*.{match[3]}" if match[3] else f"{match[1]}.*") if match else ("", gap.where)
-        )
+        row, column = _place(gap.where)
         cells.setdefault(row, {})[column] = gap
     columns = sorted({c for row in cells.values() for c in row}, key=lambda c: (c != "", int(c or 0)))
     head = "".join(f"<th>{f'layer {c}' if c else 'once'}</th>" for c in columns)

@@ -88,12 +88,12 @@ def precision(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     for dtype in tolerances.FLOORS:
         policy = Policy.exact(dtype)  # type: ignore[arg-type]
         error = relative(bench.forward(backend, "offset", policy).output, bench.truth("offset", dtype).output)
-        limit = tolerances.FLOORS[dtype] * bench.forward_floors("offset", dtype)["output"]
+        limit = bench.forward_limit("offset", dtype)
         rows.append(bench.row("precision", backend, dtype, error, limit, "offset: output"))
         error, where = gradient_error(
             bench.gradients(backend, "packed", policy), bench.true_gradients(backend, "packed", dtype), least=1.0
         )
-        limit = tolerances.GRADIENT_FLOORS[dtype] * bench.gradient_floor(backend, "packed", dtype)
+        limit = bench.gradient_limit(backend, "packed", dtype)
         rows.append(bench.row("precision", backend, dtype, error, limit, f"packed: gradient of {where}"))
     return rows
 

@@ -87,14 +87,10 @@ def _forward(bench: Bench, backend: str, dtype: str) -> list[Row]:
         for path in truth.keys() | got.keys():
             both = path in truth and path in got
             error = relative(got[path], truth[path]) if both else float("inf")
-            limit = tolerances.FORWARD if dtype == "float64" else _float32_limit(bench, variant, path)
+            limit = bench.forward_limit(variant, dtype, path)
             row = bench.row("forward", backend, dtype, error, limit, path)
             worst[path] = max(worst.get(path, row), row, key=share)
     return list(worst.values())
-
-
-def _float32_limit(bench: Bench, variant: str, path: str) -> float:
-    return tolerances.FLOORS["float32"] * bench.forward_floors(variant, "float32").get(path, 0.0)
 
 
 def _gradients(bench: Bench, backend: str, before: Sequence[str]) -> list[Row]:
@@ -107,7 +103,7 @@ def _gradients(bench: Bench, backend: str, before: Sequence[str]) -> list[Row]:
         rows += [bench.row("gradients", backend, "float64", e, tolerances.GRADIENT, p) for p, e in errors.items()]
     truth = bench.true_gradients(backend, "packed", "float32")
     errors = gradient_errors(bench.gradients(backend, "packed", Policy.exact("float32")), truth, least=1.0)
-    limit = tolerances.GRADIENT_FLOORS["float32"] * bench.gradient_floor(backend, "packed", "float32")
+    limit = bench.gradient_limit(backend, "packed", "float32")
     return rows + [bench.row("gradients", backend, "float32", e, limit, p) for p, e in errors.items()]
 
 

@@ -13,7 +13,7 @@ from archlab import reference
 from archlab.config import Config
 from archlab.errors import InputError
 from archlab.parity.cases import Inputs, root
-from archlab.spec import Spec, schema, walk
+from archlab.spec import Part, Spec, schema, walk
 from archlab.weights import DTYPES, Weights
 
 Kind = type | tuple[type, ...]
@@ -41,13 +41,17 @@ class Trial:
 
     def output(self) -> np.ndarray:
         """The definition's output in float64, done this way; :class:`InputError` where that cannot be."""
-        width = None if "tokens" in self.inputs else self.inputs["x"].shape[-1]
-        table = schema(root(self.spec, width or 0))
+        table = schema(self.part)
         weights = {path: array for path, array in self.weights.items() if path in table}
         with contextlib.ExitStack() as stack:
             for patch in self.patches:
                 stack.enter_context(mock.patch.object(patch.owner, patch.name, patch.by))
-            return reference.run(self.spec, weights, self.inputs, width=width).output
+            return reference.run(self.spec, weights, self.inputs).output
+
+    @property
+    def part(self) -> Part:
+        """The spec as the root of its tree, as wide as the input."""
+        return root(self.spec, self.inputs["x"].shape[-1] if "x" in self.inputs else 0)
 
     def but(self, words: str, **changes: Any) -> "Trial":
         """This trial with one thing more done differently."""
@@ -118,8 +122,7 @@ def with_fields(trial: Trial, kind: Kind, words: str, **fields: Any) -> Iterator
 
 def parts_of(trial: Trial, kind: type) -> Iterator[tuple[str, Any, int]]:
     """Every part of a ``kind`` in the trial's tree: its parameters' path, its spec and its width."""
-    width = trial.inputs["x"].shape[-1] if "x" in trial.inputs else 0
-    for path, part in walk(root(trial.spec, width)):
+    for path, part in walk(trial.part):
         if isinstance(part.spec, kind):
             yield path, part.spec, part.width
 

@@ -1,7 +1,9 @@
 """What a fault is, the models it is put into, and the kinds of patches."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,38 +11,18 @@ import pytest
 import archlab_torch.activations as torch_activations
 import archlab_torch.kernels.attention as torch_kernels
 import archlab_torch.mixers.attention as torch_attention
-from archlab.activations import GELUErf, GELUTanh, SiLU
-from archlab.block import Block
-from archlab.channels.glu import GLU
-from archlab.channels.mlp import MLP
-from archlab.inits import Normal
-from archlab.mixers.attention import Attention
-from archlab.model import Head, LanguageModel, tiny_model
-from archlab.norms import LayerNorm, RMSNorm
-from archlab.positions import LearnedPositions
-from archlab.residuals import PreNorm
-from archlab.rotary import RoPE
+from archlab.activations import GELUTanh
+from archlab.importing import load_file
+from archlab.model import LanguageModel, tiny_model
+from archlab.norms import RMSNorm
 from archlab.spec import Part
 from archlab_torch.module import Builder
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
-def llama(**attention: Any) -> LanguageModel:
-    fields = {"rotary": RoPE(theta=10000.0, layout="half"), "window": 9, "visibility": "causal"} | attention
-    mixer = Attention(heads=4, kv_heads=2, bias=False, out_bias=False, head_size=8, **fields)
-    channel, norm = GLU(hidden=16, activation=SiLU(), bias=False), RMSNorm(epsilon=1e-5)
-    return tiny_model(layer=Block(mixer=mixer, channel=channel, residual=PreNorm(norm=norm)), head=Head(bias=False))
-
-
-def gpt(activation: Any = GELUErf()) -> LanguageModel:
-    norm = LayerNorm(epsilon=1e-5, bias=True)
-    mixer = Attention(heads=4, kv_heads=4, visibility="causal", bias=True, out_bias=True, softcap=5.0)
-    channel = MLP(hidden=32, activation=activation, bias=True)
-    layer = Block(mixer=mixer, channel=channel, residual=PreNorm(norm=norm, branch_scale=0.5))
-    positions = LearnedPositions(length=64, init=Normal(std=1.0))
-    return tiny_model(layer=layer, norm=norm, positions=positions, embedding_scale=4.5, softcap=9.0)
-
+models = load_file(Path(__file__).parents[1] / "small_models.py")
+llama, gpt = functools.partial(models.llama, head_size=8), models.gpt  # so that 1/√K is not 1/√D
 
 GEMMA = llama().replace(norm=RMSNorm(epsilon=1e-5, unit_offset=True, cast="after"))
 LLAMA, GPT, GPT_TANH, SQUARE = llama(), gpt(), gpt(GELUTanh()), tiny_model()

@@ -17,14 +17,16 @@ from archlab.weights import Weights
 @cause
 def another_score_scale(trial: Trial) -> Iterator[Trial]:
     """No 1/√K, 1/K, or 1/√D; no softcap."""
-    for _, spec, width in parts_of(trial, Attention):
-        size = spec.size(width)
-        now = "1/√K" if spec.scale is None else f"{spec.scale:g}"
-        scales = {"is missing": 1.0, "is 1/K": 1 / size, "is 1/√D": width**-0.5, "is 1/√K": size**-0.5}
-        for words, scale in scales.items():
-            said = f"the scale of attention scores {words} (in place of {now})"
-            yield from with_fields(trial, Attention, said, scale=scale)
-        break  # the first stands for all: they have one size of head in nearly every model
+    first = next(parts_of(trial, Attention), None)
+    if first is None:
+        return
+    _, spec, width = first  # stands for all: they have one size of head in nearly every model
+    size = spec.size(width)
+    now = "1/√K" if spec.scale is None else f"{spec.scale:g}"
+    scales = {"is missing": 1.0, "is 1/K": 1 / size, "is 1/√D": width**-0.5, "is 1/√K": size**-0.5}
+    for words, scale in scales.items():
+        said = f"the scale of attention scores {words} (in place of {now})"
+        yield from with_fields(trial, Attention, said, scale=scale)
     yield from with_fields(trial, Attention, "the softcap of attention scores is missing", softcap=None)
 
 
