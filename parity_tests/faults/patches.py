@@ -22,7 +22,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 models = load_file(Path(__file__).parents[1] / "small_models.py")
-llama, gpt = functools.partial(models.llama, head_size=8), models.gpt  # so that 1/√K is not 1/√D
+llama, gpt = functools.partial(models.llama, head_size=8), models.gpt  # so that 1/K is not 1/√D
 
 GEMMA = llama().replace(norm=RMSNorm(epsilon=1e-5, unit_offset=True, cast="after"))
 LLAMA, GPT, GPT_TANH, SQUARE = llama(), gpt(), gpt(GELUTanh()), tiny_model()
