@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from archlab.inits import FanInNormal, Init, Zeros
-from archlab.spec import Cost, Example, Map, Param
+from archlab.spec import Cost, Example, Map, Param, Part, walk
 
 
 class Linear(Map):
@@ -112,3 +112,8 @@ class DropPath(Map):
     @classmethod
     def examples(cls) -> list[Example]:
         return [Example(spec=cls(rate=0.5)), Example(spec=cls(rate=0.5, by_depth="linear"))]
+
+
+def is_random(part: Part) -> bool:
+    """Whether a tree draws masks in training."""
+    return any(isinstance(inner.spec, (Dropout, DropPath)) for _, inner in walk(part))

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 
 from archlab.backends import Batch, StepMetrics
 from archlab.inputs import WHERE
-from archlab.layers import Dropout, DropPath
+from archlab.layers import is_random
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
-from archlab.spec import walk
 from archlab.weights import Weights, check
 from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy, to_numpy
@@ -42,7 +41,7 @@ class Trainer:
         check_backward(policy.attention, self.program.device)
         self.params = [slot.tensor for slot in self.program.slots]
         self.rule = rule(optimizer, self.program.slots)
-        self.random = any(isinstance(part.spec, (Dropout, DropPath)) for _, part in walk(model.root()))
+        self.random = is_random(model.root())
         self.count = 0
 
     def step(self, batch: Batch, rate: float) -> StepMetrics:

@@ -27,7 +27,7 @@ SMALL = {"length": 16, "batch": 2, "steps": 3}
 def test_the_backends_agree(dtype):
     found = diff(MODEL, a="jax", b="torch", dtype=dtype, **SMALL)
     assert found.passed, found.first
-    held = {"float64": set(STAGES), "float32": set(STAGES) - {"update"}, "bfloat16": {"forward", "gradients"}}
+    held = {"float64": set(STAGES), "float32": set(STAGES) - {"loss", "update"}, "bfloat16": {"forward", "gradients"}}
     assert {gap.stage for gap in found.gaps} == held[dtype]
     assert found.diagnosis is None
     paths = [gap.where for gap in found.gaps if gap.stage == "forward"]
@@ -70,8 +70,7 @@ def test_the_first_tensor_the_side_and_the_cause(fault, dtype, monkeypatch):
     where, words = FAULTS[fault]
     assert (found.first.stage, found.first.where) == ("forward", where)
     assert found.culprit == "torch"
-    assert found.diagnosis.whole
-    assert [finding.words for finding in found.diagnosis.findings] == [words]
+    assert said(found) == [words]
 
 
 def test_an_error_of_the_backward_pass_alone(monkeypatch):
@@ -90,7 +89,8 @@ def test_an_error_of_the_backward_pass_alone(monkeypatch):
     )
     found = diff(MODEL, a="jax", b="torch", **SMALL)
     assert (found.first.stage, found.first.where) == ("gradients", "norm.scale")  # the first in backward order
-    assert found.diagnosis is None
+    assert found.culprit == "torch"
+    assert said(found) == ["the gradient of any RMSNorm's scale is halved"]
 
 
 def test_an_error_of_the_optimizer_alone(monkeypatch):
@@ -101,6 +101,39 @@ def test_an_error_of_the_optimizer_alone(monkeypatch):
     found = diff(MODEL, a="jax", b="torch", **SMALL)
     assert found.first.stage == "update"
     assert found.first.where.startswith("weights: ")
+    assert found.culprit == "torch"
+    assert found.diagnosis.findings == ()
+
+
+def test_an_optimizer_against_the_reference(monkeypatch):
+    from archlab_torch.optim import rule
+
+    right = rule.dispatch(type(RULE))
+    monkeypatch.setattr(right, "update", lambda self, rate, update=right.update: update(self, 0.0))
+    found = diff(MODEL, a="reference", b="torch", stages=["loss", "update"], **SMALL)
+    assert {gap.stage for gap in found.gaps} == {"loss", "update"}
+    assert found.culprit == "torch"
+    assert said(found) == ["the learning rate is that of the step before, 0 in the first"]
+
+
+def said(found):
+    assert found.diagnosis.whole
+    return [finding.words for finding in found.diagnosis.findings]
+
+
+def test_two_policies_of_one_backend():
+    found = diff(MODEL, a="jax", b="jax,layers=scan,remat=full", stages=["forward", "gradients"], **SMALL)
+    assert found.passed
+    assert (found.a, found.b) == ("jax", "jax,layers=scan,remat=full")
+    assert any(gap.error > 0 for gap in found.gaps)
+
+
+def test_two_dtypes_are_judged_by_the_coarser():
+    sides = {"a": "torch", "b": "torch,param=float32,compute=float32,output=float32"}
+    found = diff(MODEL, **sides, stages=["forward", "gradients"], **SMALL)
+    assert found.dtype == "float32"
+    assert found.passed, found.first
+    assert max(gap.error for gap in found.gaps) > 1e-9
 
 
 def test_given_weights_are_compared():
@@ -115,6 +148,9 @@ def test_given_weights_are_compared():
     [
         ({"a": "jaxx"}, "no 'jaxx' to compare.*jax"),
         ({"a": "torch"}, "both sides are 'torch'"),
+        ({"a": "jax,layer=scan"}, "unknown field of Policy.*layers"),
+        ({"a": "reference,layers=scan"}, "the reference has no policy"),
+        ({"a": "jax,compute=float16"}, "float16 has no limits to judge by"),
         ({"length": 2}, "a length of 2 is not possible: 8 to any number"),
         ({"stages": ["forwards"]}, "no stage 'forwards'.*forward"),
     ],

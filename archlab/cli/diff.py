@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from archlab.model import Model
-    from archlab.parity.diff import Difference, Gap
+    from archlab.parity.gaps import Difference, Gap
     from archlab.weights import Weights
 
 EXAMPLES = (
@@ -45,8 +45,8 @@ def command(
     from archlab.cli import CheckFailed
     from archlab.errors import InputError, nearest
     from archlab.parity import heatmap
-    from archlab.parity.comparison import LIMITED
     from archlab.parity.diff import diff
+    from archlab.parity.tolerances import LIMITED
 
     if dtype not in LIMITED:
         raise InputError(f"--dtype {dtype} is not possible; {nearest(dtype, LIMITED)}")
@@ -87,7 +87,7 @@ def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "t
 
 def _print(console: "Console", found: "Difference", rows: int) -> None:
     """The worst places of each stage, and what comes of it."""
-    from archlab.parity.diff import STAGES
+    from archlab.parity.pair import STAGES
 
     for stage, words in STAGES.items():
         gaps = sorted((g for g in found.gaps if g.stage == stage), key=lambda g: -g.share)

@@ -8,17 +8,16 @@ import numpy as np
 
 from archlab import weights as canonical
 from archlab.errors import InputError
+from archlab.losses import log_softmax
 from archlab.model import Model
-from archlab.parity import tolerances
 from archlab.parity.bench import Bench
 from archlab.parity.cases import Case, content, root
 from archlab.parity.diagnosis import Diagnosis, diagnose
-from archlab.parity.tolerances import relative
-from archlab.parity.trials import Trial
+from archlab.parity.tolerances import LIMITED, relative
+from archlab.parity.trials import ForwardTrial
 from archlab.spec import Example, Spec
 
 LONGEST = 128
-LIMITED = ("float64", *tolerances.FLOORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ def judged(output: np.ndarray, dtype: str, bench: Bench) -> Comparison:
     kl = kl_per_token(truth, output) if isinstance(bench.spec, Model) else None
     diagnosis = None
     if not error <= limit:
-        diagnosis = diagnose(output, Trial(spec=bench.spec, weights=bench.weights, inputs=inputs), limit)
+        diagnosis = diagnose(output, ForwardTrial(spec=bench.spec, weights=bench.weights, inputs=inputs), limit)
     return Comparison(
         error=error, limit=limit, dtype=dtype, kl_mean=None if kl is None else float(kl.mean()),
         kl_max=None if kl is None else float(kl.max()), diagnosis=diagnosis,
@@ -102,13 +101,8 @@ def judged(output: np.ndarray, dtype: str, bench: Bench) -> Comparison:
 
 def kl_per_token(truth: np.ndarray, output: np.ndarray) -> np.ndarray:
     """(B, T) nats: Σ_v p (log p − log q), p from the logits ``truth`` and q from ``output``."""
-    log_p, log_q = (_log_softmax(np.asarray(a, dtype=np.float64)) for a in (truth, output))
+    log_p, log_q = (log_softmax(a) for a in (truth, output))
     return np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    logits = logits - logits.max(axis=-1, keepdims=True)
-    return logits - np.log(np.sum(np.exp(logits), axis=-1, keepdims=True))
 
 
 def _width(spec: Spec, inputs: Mapping[str, np.ndarray] | None) -> int:

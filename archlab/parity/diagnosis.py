@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 def diagnose(output: np.ndarray, trial: Trial, limit: float) -> Diagnosis:
-    """Explain ``output`` (B, T, …) by ways to run ``trial`` otherwise, up to a relative error of ``limit``.
+    """Explain ``output`` by ways to do ``trial`` otherwise, up to a relative error of ``limit``.
 
     Errors of several causes nearly add up, so the one that takes most of the distance ‖output − definition‖ away
     is taken first, and the search goes on from the definition done that way.
@@ -66,7 +66,7 @@ def diagnose(output: np.ndarray, trial: Trial, limit: float) -> Diagnosis:
 
 def _tried(trial: Trial, shape: tuple[int, ...]) -> Iterator[tuple[Trial, np.ndarray]]:
     """Every way of the catalogue with its output; ways that this model does not allow are passed over."""
-    for cause in catalogue():
+    for cause in catalogue(type(trial)):
         for other in cause(trial):
             with contextlib.suppress(InputError):
                 output = other.output()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from archlab.parity.diff import Difference, Gap
+    from archlab.parity.gaps import Difference, Gap
 
 LAYER = re.compile(r"^(.*?layers)\.(\d+)(?:\.(.*))?$")
 STYLE = """

@@ -61,7 +61,9 @@ def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> flo
     claimed = sum(float(np.sum(g * direction[p])) for p, g in grads.items())
     error = np.inf
     for size in tolerances.DIFFERENCE_STEPS:
-        measured = bench.once(("slope", variant, size), functools.partial(slope, bench, variant, direction, size))
+        measured = bench.once(
+            ("slope", variant, size, *direction), functools.partial(slope, bench, variant, direction, size)
+        )
         error = min(error, abs(claimed - measured) / (norm or 1.0))
         if error <= tolerances.DIFFERENCE:
             break
@@ -69,12 +71,15 @@ def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> flo
 
 
 def slope(bench: Bench, variant: str, direction: dict[str, np.ndarray], size: float) -> float:
-    """The derivative of Σ output · cotangent + auxiliary losses along ``direction``, by four runs of the reference."""
+    """The derivative of Σ output · cotangent + auxiliary losses along ``direction``, by four runs of the reference.
+
+    What ``direction`` does not name stays as it is.
+    """
     inputs = bench.variants[variant]
     start = dict(bench.weights) | ({"x": inputs["x"]} if "x" in direction else {})
 
     def value(steps: int) -> float:
-        at = {p: a + steps * size * direction[p] for p, a in start.items()}
+        at = {p: a + steps * size * direction[p] if p in direction else a for p, a in start.items()}
         x = {"x": at.pop("x")} if "x" in at else {}
         result = bench.define(at, dict(inputs) | x)
         return float(np.sum(result.output * bench.cotangent(variant)) + sum(result.losses.values()))

@@ -37,6 +37,7 @@ DIFFERENCE_STEPS = (1e-4, 1e-5, 1e-6)
 # norm in bfloat16, products in TF32) is off by 100 floors and more.
 FLOORS = {"float32": 4.0, "bfloat16": 3.0}
 GRADIENT_FLOORS = {"float32": 6.0, "bfloat16": 3.0}
+LIMITED = ("float64", *FLOORS)  # the dtypes that there are limits for, from the finest to the coarsest
 
 # Losses of 20 training steps from equal weights and batches, relative. Each step adds some rounding, and Adam
 # divides by √ν, which enlarges it while ν is small; float32 starts at 6e-8 and stays below 1e-5.

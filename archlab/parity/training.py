@@ -26,24 +26,33 @@ CLIP = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """A training as it went: the losses and gradient norms of its steps, and how it ended."""
+    """A training as it went: the losses and gradient norms of its steps, and how it ended.
+
+    early
+        Weights and optimiser state after each of the first steps, as many as were asked for.
+    """
 
     losses: np.ndarray
     norms: np.ndarray
     weights: Weights
     state: OptimizerState
+    early: tuple[tuple[Weights, OptimizerState], ...] = ()
 
 
 def train(
     backend: str, model: Model, weights: Mapping[str, np.ndarray], batches: Sequence[Mapping[str, np.ndarray]], *,
-    policy: Policy, optimizer: Optimizer = RULE, schedule: Schedule = RATES, clip: float | None = CLIP,
+    policy: Policy, optimizer: Optimizer = RULE, schedule: Schedule = RATES, clip: float | None = CLIP, early: int = 0,
 ) -> Course:  # fmt: skip
-    """One step for each batch."""
+    """One step for each batch; what is there after each of the first ``early`` steps is kept."""
     trainer = find_backend(backend).trainer(model, weights=weights, optimizer=optimizer, clip=clip, policy=policy)
-    steps = [trainer.step(batch, schedule.rate(i)) for i, batch in enumerate(batches)]
+    steps, kept = [], []
+    for i, batch in enumerate(batches):
+        steps.append(trainer.step(batch, schedule.rate(i)))
+        if i < early:
+            kept.append((trainer.weights(), trainer.optimizer_state()))
     return Course(
         losses=np.array([float(s.loss) for s in steps]), norms=np.array([float(s.grad_norm) for s in steps]),
-        weights=trainer.weights(), state=trainer.optimizer_state(),
+        weights=trainer.weights(), state=trainer.optimizer_state(), early=tuple(kept),
     )  # fmt: skip
 
 

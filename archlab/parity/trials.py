@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 import numpy as np
@@ -31,34 +31,47 @@ class Patch:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A spec with weights and inputs, and what of it was done differently, in words."""
+    """The definition, and what of it is done differently, in words."""
+
+    patches: tuple[Patch, ...] = ()
+    words: tuple[str, ...] = ()
+
+    def compute(self) -> np.ndarray:
+        """What the definition gives, its fields and patches being as they are."""
+        raise NotImplementedError
+
+    def output(self) -> np.ndarray:
+        """What the definition gives, done this way; :class:`InputError` where that cannot be."""
+        with contextlib.ExitStack() as stack:
+            for patch in self.patches:
+                stack.enter_context(mock.patch.object(patch.owner, patch.name, patch.by))
+            return self.compute()
+
+    def but(self, words: str, **changes: Any) -> Self:
+        """This trial with one thing more done differently."""
+        return dataclasses.replace(self, words=(*self.words, words), **changes)
+
+    def patched(self, words: str, owner: Any, name: str, by: Any) -> Self:
+        return self.but(words, patches=(*self.patches, Patch(owner=owner, name=name, by=by)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardTrial(Trial):
+    """A spec on weights and inputs: its output in float64."""
 
     spec: Spec
     weights: Weights
     inputs: Inputs
-    patches: tuple[Patch, ...] = ()
-    words: tuple[str, ...] = ()
 
-    def output(self) -> np.ndarray:
-        """The definition's output in float64, done this way; :class:`InputError` where that cannot be."""
+    def compute(self) -> np.ndarray:
         table = schema(self.part)
         weights = {path: array for path, array in self.weights.items() if path in table}
-        with contextlib.ExitStack() as stack:
-            for patch in self.patches:
-                stack.enter_context(mock.patch.object(patch.owner, patch.name, patch.by))
-            return reference.run(self.spec, weights, self.inputs).output
+        return reference.run(self.spec, weights, self.inputs).output
 
     @property
     def part(self) -> Part:
         """The spec as the root of its tree, as wide as the input."""
         return root(self.spec, self.inputs["x"].shape[-1] if "x" in self.inputs else 0)
-
-    def but(self, words: str, **changes: Any) -> "Trial":
-        """This trial with one thing more done differently."""
-        return dataclasses.replace(self, words=(*self.words, words), **changes)
-
-    def patched(self, words: str, owner: Any, name: str, by: Any) -> "Trial":
-        return self.but(words, patches=(*self.patches, Patch(owner=owner, name=name, by=by)))
 
 
 # --- changing configs inside a spec ---------------------------------------------------------------------
@@ -95,7 +108,7 @@ def _entries(config: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f".{f.name}", getattr(config, f.name)) for f in dataclasses.fields(config))  # type: ignore[arg-type]
 
 
-def respecified(trial: Trial, kind: Kind, change: Change) -> Iterator[Trial]:
+def respecified(trial: ForwardTrial, kind: Kind, change: Change) -> Iterator[ForwardTrial]:
     """Trials in which every config of ``kind`` is changed, and in which each one alone is.
 
     ``change`` gives a new config with the words for it, or None where it does not apply. A change that makes no
@@ -115,12 +128,12 @@ def respecified(trial: Trial, kind: Kind, change: Change) -> Iterator[Trial]:
             yield trial.but(found[group[0]][0] + where, spec=replaced(trial.spec, {p: found[p][1] for p in group}))
 
 
-def with_fields(trial: Trial, kind: Kind, words: str, **fields: Any) -> Iterator[Trial]:
+def with_fields(trial: ForwardTrial, kind: Kind, words: str, **fields: Any) -> Iterator[ForwardTrial]:
     """Trials in which configs of ``kind`` have other ``fields``."""
     yield from respecified(trial, kind, lambda old: (words, old.replace(**fields)))
 
 
-def parts_of(trial: Trial, kind: type) -> Iterator[tuple[str, Any, int]]:
+def parts_of(trial: ForwardTrial, kind: type) -> Iterator[tuple[str, Any, int]]:
     """Every part of a ``kind`` in the trial's tree: its parameters' path, its spec and its width."""
     for path, part in walk(trial.part):
         if isinstance(part.spec, kind):

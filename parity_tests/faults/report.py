@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "faults.md"
 GROUPS = ("maps", "positions", "attention", "wiring", "training")
 FAULTS = [fault for group in GROUPS for fault in load_file(HERE / f"{group}.py").FAULTS]
-SMALL = {"length": 24, "batch": 2, "steps": 2}
+SMALL = {"length": 24, "batch": 2, "steps": 3}
 HEAD = """# Faults
 
 Every known way in which "the same model" came out different, injected into the PyTorch backend one at a time

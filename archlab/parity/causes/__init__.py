@@ -9,24 +9,34 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from archlab.parity.trials import Trial
 
-Cause = Callable[[Trial], Iterator[Trial]]
+T = TypeVar("T", bound=Trial)
+Cause = Callable[[Any], Iterator[Any]]
 
-_CAUSES: list[Cause] = []
+_CAUSES: dict[type[Trial], list[Cause]] = {}
 
 
-def cause(function: Cause) -> Cause:
-    """Decorator: enter a cause in the catalogue."""
-    _CAUSES.append(function)
-    return function
+def cause(kind: type[T]) -> Callable[[Callable[[T], Iterator[T]]], Callable[[T], Iterator[T]]]:
+    """Decorator: enter a cause in the catalogue for one kind of trial."""
+
+    def enter(function: Callable[[T], Iterator[T]]) -> Callable[[T], Iterator[T]]:
+        _CAUSES.setdefault(kind, []).append(function)
+        return function
+
+    return enter
+
+
+def catalogue(kind: type[Trial]) -> tuple[Cause, ...]:
+    """All causes for a kind of trial."""
+    _import_all()
+    return tuple(_CAUSES.get(kind, ()))
 
 
 @functools.cache
-def catalogue() -> tuple[Cause, ...]:
-    """All causes."""
+def _import_all() -> None:
     for module in pkgutil.iter_modules(__path__):
         if not module.name.endswith("_test"):
             importlib.import_module(f"{__name__}.{module.name}")
-    return tuple(_CAUSES)

@@ -10,12 +10,12 @@ from archlab.mixers import attention as attentions
 from archlab.mixers.attention import Attention
 from archlab.ops import masked_softmax
 from archlab.parity.causes import cause
-from archlab.parity.trials import Trial, parts_of, places, respecified, rounded, with_fields
+from archlab.parity.trials import ForwardTrial, parts_of, places, respecified, rounded, with_fields
 from archlab.weights import Weights
 
 
-@cause
-def another_score_scale(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_score_scale(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """No 1/√K, 1/K, or 1/√D; no softcap."""
     first = next(parts_of(trial, Attention), None)
     if first is None:
@@ -30,8 +30,8 @@ def another_score_scale(trial: Trial) -> Iterator[Trial]:
     yield from with_fields(trial, Attention, "the softcap of attention scores is missing", softcap=None)
 
 
-@cause
-def another_mask(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_mask(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """No causal mask; a window that is missing or off by one; a mask shifted by one."""
     yield from with_fields(trial, Attention, "the causal mask is missing", visibility="bidirectional")
     yield from with_fields(trial, Attention, "the mask is causal", visibility="causal")
@@ -57,8 +57,8 @@ def _shifted(step: int) -> Callable[..., Any]:
     return visible
 
 
-@cause
-def masked_rows(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def masked_rows(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """A row that sees nothing becomes the mean of the values, or sees everything."""
 
     def softmax(xp: Any, scores: Any, mask: Any) -> Any:
@@ -77,8 +77,8 @@ def _opened(*args: Any) -> Any:
     return seen | ~seen.any(axis=-1, keepdims=True)
 
 
-@cause
-def softmax_in_low_precision(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def softmax_in_low_precision(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Scores, or the weights that come of them, rounded to bfloat16."""
 
     def scores_first(xp: Any, scores: Any, mask: Any) -> Any:
@@ -92,8 +92,8 @@ def softmax_in_low_precision(trial: Trial) -> Iterator[Trial]:
         yield trial.patched("attention's weights are rounded to bfloat16", attentions, "masked_softmax", weights_after)
 
 
-@cause
-def heads_in_another_order(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def heads_in_another_order(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Keys and values tiled (query head h uses key head h mod G) in place of repeated (h // (H/G))."""
     weights = dict(trial.weights)
     for path, spec, _ in parts_of(trial, Attention):

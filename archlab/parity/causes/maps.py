@@ -9,13 +9,13 @@ from archlab.activations import Activation, GELUErf, GELUSigmoid, GELUTanh, ReLU
 from archlab.config import type_name
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.parity.causes import cause
-from archlab.parity.trials import Trial, places, respecified
+from archlab.parity.trials import ForwardTrial, places, respecified
 
 NORMS = (RMSNorm, LayerNorm)
 
 
-@cause
-def another_activation(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_activation(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """GELU by tanh for GELU by erf, SiLU for GELU, …"""
     for kind in (GELUErf, GELUTanh, GELUSigmoid, SiLU, ReLU, SquaredReLU):
 
@@ -25,8 +25,8 @@ def another_activation(trial: Trial) -> Iterator[Trial]:
         yield from respecified(trial, Activation, swap)
 
 
-@cause
-def another_epsilon(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_epsilon(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """The default of another library: Flax 1e-6, PyTorch 1e-5, BERT 1e-12."""
     for epsilon in (0.0, 1e-12, 1e-8, 1e-6, 1e-5, 1e-3):
 
@@ -36,8 +36,8 @@ def another_epsilon(trial: Trial) -> Iterator[Trial]:
         yield from respecified(trial, NORMS, swap)
 
 
-@cause
-def another_norm(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_norm(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """RMSNorm for LayerNorm and the other way round."""
 
     def swap(old: Any) -> tuple[str, Any] | None:
@@ -48,8 +48,8 @@ def another_norm(trial: Trial) -> Iterator[Trial]:
     yield from respecified(trial, NORMS, swap)
 
 
-@cause
-def unit_offset(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def unit_offset(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """The stored scale taken as an offset from 1, or not (Gemma)."""
 
     def swap(old: Any) -> tuple[str, Any]:
@@ -59,8 +59,8 @@ def unit_offset(trial: Trial) -> Iterator[Trial]:
     yield from respecified(trial, RMSNorm, swap)
 
 
-@cause
-def epsilon_outside_the_root(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def epsilon_outside_the_root(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """x / (√mean(x²) + ε) for x / √(mean(x²) + ε)."""
 
     def rms(self: RMSNorm, m: Any, x: Any, ctx: Any) -> Any:
@@ -76,8 +76,8 @@ def epsilon_outside_the_root(trial: Trial) -> Iterator[Trial]:
             yield trial.patched(f"{kind.__name__} adds epsilon outside the root", kind, "forward", by)
 
 
-@cause
-def unbiased_variance(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def unbiased_variance(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """LayerNorm's variance divided by D − 1."""
 
     def layer(self: LayerNorm, m: Any, x: Any, ctx: Any) -> Any:

@@ -9,15 +9,15 @@ from archlab import rotary
 from archlab.mixers.attention import Attention
 from archlab.ops import angles
 from archlab.parity.causes import cause
-from archlab.parity.trials import Trial, places, respecified, rounded, with_fields
+from archlab.parity.trials import ForwardTrial, places, respecified, rounded, with_fields
 from archlab.positions import SinusoidalPositions
 from archlab.rotary import RoPE
 
 OTHER = {"half": "interleaved", "interleaved": "half"}
 
 
-@cause
-def another_layout(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_layout(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Entries paired as neighbours in place of halves, or the other way round."""
 
     def swap(old: Any) -> tuple[str, Any]:
@@ -27,8 +27,8 @@ def another_layout(trial: Trial) -> Iterator[Trial]:
     yield from respecified(trial, (RoPE, SinusoidalPositions), swap)
 
 
-@cause
-def another_rotation(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_rotation(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Another base, another share of the head, no scaling, no rotation, the other direction."""
     for theta in (1e4, 5e5, 1e6, 1e7):
 
@@ -48,8 +48,8 @@ def another_rotation(trial: Trial) -> Iterator[Trial]:
         yield trial.patched("rotary positions turn the other way", rotary, "angles", lambda *args: -angles(*args))
 
 
-@cause
-def phases_in_low_precision(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def phases_in_low_precision(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Positions or phases in bfloat16, which cannot hold integers above 256."""
 
     def of_positions(ctx: Any, positions: Any, rates: Any, like: Any) -> Any:
@@ -63,8 +63,8 @@ def phases_in_low_precision(trial: Trial) -> Iterator[Trial]:
         yield trial.patched("rotary phases are computed in bfloat16", rotary, "angles", of_all)
 
 
-@cause
-def another_count(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_count(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Positions off by one, or not starting over in each document."""
     shape = np.shape(trial.inputs["tokens"]) if "tokens" in trial.inputs else np.shape(trial.inputs["x"])[:2]
     along = np.broadcast_to(np.arange(shape[1]), shape)
@@ -75,8 +75,8 @@ def another_count(trial: Trial) -> Iterator[Trial]:
         yield trial.but("positions do not start over in each document", inputs=trial.inputs | {"positions": along})
 
 
-@cause
-def documents_leak(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def documents_leak(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Documents of a row see each other; the prefix is forgotten."""
     forgotten = {
         "segments": "tokens see other documents of their row",

@@ -8,14 +8,14 @@ import numpy as np
 from archlab.mixers.attention import Attention
 from archlab.model import LanguageModel
 from archlab.parity.causes import cause
-from archlab.parity.trials import Trial, respecified, rounded, with_fields
+from archlab.parity.trials import ForwardTrial, respecified, rounded, with_fields
 from archlab.residuals import OutputNorm, PostNorm, PreNorm, Residual
 
 PLACES = {PreNorm: "before the layer", PostNorm: "after the sum", OutputNorm: "on the layer's output"}
 
 
-@cause
-def norms_elsewhere(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def norms_elsewhere(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Post-norm for pre-norm, or the norm on the branch's output."""
     for kind, place in PLACES.items():
 
@@ -26,23 +26,23 @@ def norms_elsewhere(trial: Trial) -> Iterator[Trial]:
         yield from respecified(trial, tuple(PLACES), swap)
 
 
-@cause
-def norms_missing(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def norms_missing(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """The last norm, or that of queries and keys."""
     if isinstance(trial.spec, LanguageModel) and trial.spec.norm is not None:
         yield trial.but("the last norm is missing", spec=trial.spec.replace(norm=None))
     yield from with_fields(trial, Attention, "the norm of queries and keys is missing", qk_norm=None)
 
 
-@cause
-def another_residual_scale(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_residual_scale(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """Scales of the branch or of the stream left out."""
     yield from with_fields(trial, Residual, "the scale of the residual branch is missing", branch_scale=1.0)
     yield from with_fields(trial, Residual, "the scale of the residual stream is missing", skip_scale=1.0)
 
 
-@cause
-def another_embedding_scale(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_embedding_scale(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """√D missing, unasked for, or rounded to bfloat16 (Gemma)."""
     spec = trial.spec
     if isinstance(spec, LanguageModel):
@@ -53,8 +53,8 @@ def another_embedding_scale(trial: Trial) -> Iterator[Trial]:
                 yield trial.but(f"the scale of embeddings is {words}", spec=spec.replace(embedding_scale=scale))
 
 
-@cause
-def another_end(trial: Trial) -> Iterator[Trial]:
+@cause(ForwardTrial)
+def another_end(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """A softcap or a table of positions left out; a head tied that is not."""
     spec = trial.spec
     if isinstance(spec, LanguageModel):
