@@ -149,6 +149,50 @@ def test_faults_of_functions_are_named(monkeypatch):
         assert fed(weights_of(llama())) == ["rotary positions turn the other way"]
 
 
+def torch_gradients(spec, weights, lost=""):
+    """The gradients of a port in PyTorch, without those of some parameters."""
+
+    def gradients(tokens, cotangent):
+        found = find_backend("torch").gradients(spec, weights, {"tokens": tokens}, cotangent, policy=EXACT)[0]
+        return {path: 0.0 * g if lost and lost in path else g for path, g in found.items()}
+
+    return gradients
+
+
+def test_gradients_are_compared_and_explained():
+    spec, weights = gpt(), weights_of(gpt())
+    right = compare(
+        port(spec, weights), spec, weights, gradients=torch_gradients(spec, weights), inputs={"tokens": TOKENS}
+    )
+    assert right.passed
+    assert {gap.stage for gap in right.gaps} == {"forward", "gradients"}
+    lost = torch_gradients(spec, weights, lost="norm.bias")
+    wrong = compare(port(spec, weights), spec, weights, gradients=lost, inputs={"tokens": TOKENS})
+    assert wrong.first.stage == "gradients"
+    assert said(wrong) == ["no gradient reaches any LayerNorm's bias"]
+    assert "different in the gradient of" in str(wrong)
+
+
+def test_the_first_intermediate_that_differs_is_found():
+    right, wrong = llama(), llama(rotary=RoPE(theta=500000.0, layout="half"))
+    weights = weights_of(right)
+
+    def function(tokens):
+        result = find_backend("torch").run(wrong, weights, {"tokens": tokens}, policy=EXACT)
+        return result.output, {
+            p: a for p, a in result.intermediates.items() if p.endswith(("mixer", "channel", "norm"))
+        }
+
+    result = compare(function, right, weights, inputs={"tokens": TOKENS})
+    assert result.first.where == "stack.layers.0.mixer"
+    assert "different at stack.layers.0.mixer" in str(result)
+    assert "theta is 500000" in said(result)[0]
+    with pytest.raises(InputError, match=r"no intermediate 'stack.layers.0.mixxer'.*stack.layers.0.mixer"):
+        compare(lambda tokens: (function(tokens)[0], {"stack.layers.0.mixxer": tokens}), right, weights)
+    with pytest.raises(InputError, match="'norm' has the shape"):
+        compare(lambda tokens: (function(tokens)[0], {"norm": np.zeros(3)}), right, weights)
+
+
 def test_something_unknown_is_not_named():
     spec = llama()
     right = port(spec, weights_of(spec))
@@ -180,7 +224,7 @@ def test_low_precision_is_not_taken_for_a_mistake(dtype):
     result = compare(function, spec, weights, inputs={"tokens": TOKENS})
     assert result.passed, result
     assert result.dtype == name
-    assert result.limit > 1e-8
+    assert result.output.limit > 1e-8
 
 
 def test_bad_arguments():

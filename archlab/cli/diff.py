@@ -24,8 +24,8 @@ EXAMPLES = (
 def command(
     config: ConfigArgument,
     overrides: Overrides = None,
-    a: Annotated[str, typer.Option("--a", help="jax, torch or reference.")] = "jax",
-    b: Annotated[str, typer.Option("--b", help="jax, torch or reference.")] = "torch",
+    a: Annotated[str, typer.Option("--a", help="jax, torch or reference; with a policy: jax,layers=scan.")] = "jax",
+    b: Annotated[str, typer.Option("--b", help="jax, torch or reference; with a policy: jax,layers=scan.")] = "torch",
     dtype: Annotated[str, typer.Option(help="float64, float32 or bfloat16.")] = "float64",
     length: Annotated[
         int | None, typer.Option(metavar="T", help="Tokens in a row.", show_default="the config's, 64 at most")

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from archlab.parity import tolerances
+from archlab.parity.bench import Bench
 from archlab.parity.diagnosis import Diagnosis, diagnose
 from archlab.parity.gaps import Gap
 from archlab.parity.laws import slope_error
@@ -15,6 +17,7 @@ from archlab.parity.sides import REFERENCE, Side
 from archlab.parity.step_trials import GradientTrial, flat
 from archlab.parity.tolerances import relative
 from archlab.parity.trials import ForwardTrial
+from archlab.weights import Weights
 
 Explanation = tuple[Side | None, Diagnosis | None]
 UNKNOWN: Explanation = (None, None)
@@ -72,13 +75,17 @@ def gradients(pair: Pair, gap: Gap) -> Explanation:
     right = pair.other(culprit)
     if not errors[right] <= tolerances.DIFFERENCE < errors[culprit]:
         return UNKNOWN
+    return culprit, explain_gradients(pair.bench, "packed", slopes[culprit], slopes[right], right.name)
+
+
+def explain_gradients(bench: Bench, variant: str, wrong: Weights, right: Weights, backend: str) -> Diagnosis:
+    """Float64 gradients of a model that are not the ``right`` ones, which ``backend`` gave."""
+    model: Any = bench.spec
     trial = GradientTrial(
-        model=pair.model, weights=pair.bench.weights, inputs=pair.bench.variants["packed"],
-        cotangent=pair.bench.cotangent("packed"), backend=right.name, truth=slopes[right], gradients=slopes[right],
+        model=model, weights=bench.weights, inputs=bench.variants[variant], cotangent=bench.cotangent(variant),
+        backend=backend, truth=right, gradients=right,
     )  # fmt: skip
-    return culprit, diagnose(
-        flat({"gradients": slopes[culprit]}, {"gradients": slopes[right]}), trial, tolerances.GRADIENT
-    )
+    return diagnose(flat({"gradients": wrong}, {"gradients": right}), trial, tolerances.GRADIENT)
 
 
 def loss(pair: Pair) -> Explanation:
