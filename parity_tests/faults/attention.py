@@ -111,7 +111,12 @@ FAULTS = [
         WIDE,
         named="attention's scores are rounded to bfloat16",
     ),
-    Fault("slopes of ALiBi halved", fields(ALiBi, slope_range=4.0), llama(rotary=None, score_bias=ALiBi())),
+    Fault(
+        "slopes of ALiBi over another range",
+        fields(ALiBi, slope_range=4.0),
+        llama(rotary=None, score_bias=ALiBi()),
+        named="ALiBi's slopes go down to 2^-4",
+    ),
     Fault("mask of a step aligned top left", mask(aligned_top_left), WIDE, by="law: decode"),
     Fault(
         "cache position not advanced",

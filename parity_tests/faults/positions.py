@@ -80,7 +80,7 @@ FAULTS = [
         named="rotary phases are computed in bfloat16",
     ),
     Fault("RoPE phases in float32", forward(torch_rotary.RoPE, float32_phase), LLAMA),
-    Fault("RoPE of keys only", forward(torch_rotary.RoPE, only_keys), LLAMA),
+    Fault("RoPE of keys only", forward(torch_rotary.RoPE, only_keys), LLAMA, named="keys alone are rotated"),
     Fault("RoPE forgotten", fields(Attention, rotary=None), LLAMA, named="rotary positions are missing"),
     Fault(
         "learned positions off by one",

@@ -12,6 +12,7 @@ from archlab.parity.causes import cause
 from archlab.parity.trials import ForwardTrial, places, respecified, rounded, with_fields
 from archlab.positions import SinusoidalPositions
 from archlab.rotary import RoPE
+from archlab.score_bias import ALiBi
 
 OTHER = {"half": "interleaved", "interleaved": "half"}
 
@@ -46,6 +47,41 @@ def another_rotation(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     yield from with_fields(trial, Attention, "rotary positions are missing", rotary=None)
     if any(places(trial.spec, RoPE)):
         yield trial.patched("rotary positions turn the other way", rotary, "angles", lambda *args: -angles(*args))
+
+
+@cause(ForwardTrial)
+def one_rotated(trial: ForwardTrial) -> Iterator[ForwardTrial]:
+    """Queries and keys not treated alike, or values too."""
+    arrange = Attention.arrange
+
+    def with_rotated(names: str) -> Any:
+        def wrong(self: Attention, m: Any, q: Any, k: Any, v: Any, ctx: Any) -> Any:
+            plain = arrange(self.replace(rotary=None), m, q, k, v, ctx)
+            turned = [m.rotary(a, ctx) for a in plain] if self.rotary else plain
+            return tuple(t if name in names else p for name, p, t in zip("qkv", plain, turned, strict=True))
+
+        return wrong
+
+    if any(places(trial.spec, RoPE)):
+        ways = {"queries alone are": "q", "keys alone are": "k", "queries, keys and values are": "qkv"}
+        for words, names in ways.items():
+            yield trial.patched(f"{words} rotated", Attention, "arrange", with_rotated(names))
+
+
+@cause(ForwardTrial)
+def another_slope(trial: ForwardTrial) -> Iterator[ForwardTrial]:
+    """ALiBi's slopes over another range, or with the other sign."""
+    for span in (4.0, 8.0, 16.0):
+
+        def swap(old: Any, span: float = span) -> tuple[str, Any]:
+            words = f"ALiBi's slopes go down to 2^-{span:g} in place of 2^-{old.slope_range:g}"
+            return words, old.replace(slope_range=span)
+
+        yield from respecified(trial, ALiBi, swap)
+    if any(places(trial.spec, ALiBi)):
+        slopes = ALiBi.slopes
+        words = "ALiBi's slopes have the other sign: far tokens count more"
+        yield trial.patched(words, ALiBi, "slopes", lambda self, heads: -slopes(self, heads))
 
 
 @cause(ForwardTrial)
