@@ -371,14 +371,18 @@ def _reasons(a: Run, b: Run, config: Sequence[Change], data: Sequence[Change], c
     parts = ("model.", "data.", "train.") if a.config.model.hash() != b.config.model.hash() else ("data.", "train.")
     yield from (str(c) for c in config if c.where.startswith(parts) and c.where not in HARMLESS)
     if any(change.where == "data.sha256" for change in data):
-        names = (words(run.data()["dataset"]) for run in (a, b))
-        yield "they were trained on different texts, {} in A and {} in B".format(*names)
+        yield f"they were trained on different texts, {_text(a)} in A and {_text(b)} in B"
     yield from (str(change) for change in data if change.where.startswith("tokenizer."))
     if not compared.points:
         yield "there is no step at which both have a loss"
     if compared.first is not None:
         first = compared.first
         yield f"the losses part at step {first.step} ({first.split}): {first.error:.1e} > {first.limit:.1e}"
+
+
+def _text(run: Run) -> str:
+    noted = run.data()
+    return f"{noted['dataset']} (sha256 {str(noted['sha256'])[:8]}…)"
 
 
 def finite(value: float) -> float | None:
