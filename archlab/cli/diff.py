@@ -1,11 +1,13 @@
-"""``archlab diff``: two implementations of a model, the first tensor that differs, and why."""
+"""``archlab diff``: two implementations of a model, or two runs: the first thing that differs, and why."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.arguments import ConfigArgument, Json, Overrides, check_writable, model_and_length
+from archlab.cli.arguments import ConfigArgument, Json, check_writable, model_and_length
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,41 +20,59 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "archlab diff configs/tiny_gpt.py --a torch --b jax",
     "archlab diff runs/first --a jax --b reference --dtype float32 --html diff.html",
+    "archlab diff runs/first runs/second --checkpoint 500 --html diff.html",
 )
+OF_ONE_MODEL = ("a", "b", "dtype", "steps")
+"""The options that say how one model is computed twice."""
 
 
 def command(
+    context: typer.Context,
     config: ConfigArgument,
-    overrides: Overrides = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN_B|KEY=VALUE", help="A second run, or changes of the config.", show_default=False),
+    ] = None,
     a: Annotated[str, typer.Option("--a", help="jax, torch or reference; with a policy: jax,layers=scan.")] = "jax",
     b: Annotated[str, typer.Option("--b", help="jax, torch or reference; with a policy: jax,layers=scan.")] = "torch",
     dtype: Annotated[str, typer.Option(help="float64, float32 or bfloat16.")] = "float64",
     length: Annotated[
-        int | None, typer.Option(metavar="T", help="Tokens in a row.", show_default="the config's, 64 at most")
+        int | None, typer.Option(metavar="T", min=1, help="Tokens in a row.", show_default="the config's, 64 at most")
     ] = None,
     steps: Annotated[int, typer.Option(help="Training steps to compare.", min=1)] = 20,
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
+    checkpoint_b: Annotated[
+        str | None, typer.Option("--checkpoint-b", help="Of the second run.", show_default="as --checkpoint")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, where no run gives them, and of the inputs.")] = 0,
     rows: Annotated[int, typer.Option(help="Lines to print for each stage.", min=1)] = 6,
     as_json: Json = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a heat map of errors there.")] = None,
 ) -> None:
-    """Compare two sides from the first intermediate to the last training step, and say why they differ."""
-    import json
+    """Compare two sides from the first intermediate to the last training step, and say why they differ.
 
+    With a second run, compare two training runs: what they were given, their losses and their checkpoints.
+    """
     from rich.console import Console
 
-    from archlab.cli import CheckFailed
+    from archlab.cli import CheckFailed, diff_runs
     from archlab.errors import InputError, nearest
     from archlab.parity import heatmap
     from archlab.parity.diff import diff
     from archlab.parity.tolerances import LIMITED
 
-    if dtype not in LIMITED:
-        raise InputError(f"--dtype {dtype} is not possible; {nearest(dtype, LIMITED)}")
     if html is not None:
         check_writable("--html", html)
-    model, weights, longest = _sides(config, overrides or (), checkpoint)
+    second = _second_run(config, others or [])
+    if second is not None:
+        _refuse(context, OF_ONE_MODEL, "says how one model is computed twice; leave it out to compare two runs")
+        runs = diff_runs.compare(config, second, checkpoint, checkpoint_b, length, seed)
+        diff_runs.report(runs, rows, as_json, html)
+        return
+    _refuse(context, ("checkpoint_b",), "is the checkpoint of a second run, and none is named")
+    if dtype not in LIMITED:
+        raise InputError(f"--dtype {dtype} is not possible; {nearest(dtype, LIMITED)}")
+    model, weights, longest = _sides(config, others or (), checkpoint)
     found = diff(
         model, a=a, b=b, weights=weights, dtype=dtype, length=length or longest, steps=steps, seed=seed  # type: ignore[arg-type]
     )  # fmt: skip
@@ -67,6 +87,30 @@ def command(
         raise CheckFailed(
             f"{a} and {b} differ first at {first.where} ({first.stage}): {first.error:.1e} > {first.limit:.1e}"
         )
+
+
+def _second_run(config: str, others: list[str]) -> str | None:
+    """The run to compare ``config``, a run too, with; None where ``others`` are changes."""
+    from archlab.errors import InputError
+
+    runs = [other for other in others if Path(other).is_dir() or (Path(config).is_dir() and "=" not in other)]
+    if not runs:
+        return None
+    if len(others) > 1:
+        raise InputError(f"{runs[0]} is a second run: two runs are compared, and nothing can follow them")
+    if not Path(config).is_dir():
+        raise InputError(f"{runs[0]} is a run, {config} is none: compare two runs, or one run or config alone")
+    return runs[0]
+
+
+def _refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """:class:`InputError` where one of the options is given on the command line."""
+    from archlab.errors import InputError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"--{name.replace('_', '-')} {why}")
 
 
 def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "tuple[Model, Weights | None, int]":

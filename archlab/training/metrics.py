@@ -74,7 +74,10 @@ def read(path: Path) -> list[Row]:
     """All rows of a metrics file; a last line that was cut off by a crash is left out."""
     if not path.is_file():
         raise InputError(f"no metrics file {path}")
-    text = path.read_text()
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
     lines = text.splitlines()
     if not text.endswith("\n"):
         lines = lines[:-1]

@@ -1,5 +1,6 @@
 """Loss curves as PNG files."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from archlab.training.runs import open_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: colour-blind safe
 INK, GRID = "#222222", "#DDDDDD"
@@ -20,24 +22,35 @@ def plot_losses(runs: Sequence[Path], out: Path, title: str | None = None) -> Pa
 
     Earlier runs are drawn broader and paler, so that a later one that coincides does not hide them.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not runs:
         raise InputError("no run to plot: give at least one run directory")
-    figure = Figure(figsize=(8, 4.8), dpi=150, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for index, path in enumerate(runs):
-        _draw_run(axes, path, index, len(runs))
-    _dress(axes, title or (runs[0].name if len(runs) == 1 else "Loss"))
+    labelled = [(_label(path, len(runs)), path) for path in runs]
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out)
+    _figure(labelled, title or (runs[0].name if len(runs) == 1 else "Loss")).savefig(out)
     return out
 
 
-def _draw_run(axes: "Axes", path: Path, index: int, count: int) -> None:
-    label = _label(path, count)
+def losses_png(labelled: Sequence[tuple[str, Path]], title: str) -> bytes:
+    """The same picture of run directories under given labels, as the bytes of a PNG file."""
+    picture = io.BytesIO()
+    _figure(labelled, title).savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def _figure(labelled: Sequence[tuple[str, Path]], title: str) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.8), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for index, (label, path) in enumerate(labelled):
+        _draw_run(axes, path, label, index, len(labelled))
+    _dress(axes, title)
+    return figure
+
+
+def _draw_run(axes: "Axes", path: Path, label: str, index: int, count: int) -> None:
     colour = COLOURS[index % len(COLOURS)]
     behind = count - 1 - index
     rows = read(path / "metrics.csv")

@@ -51,7 +51,7 @@ class Run:
 
     def backend_name(self) -> str:
         """The backend of the latest session."""
-        return self._sessions()[-1]["backend"]
+        return self.sessions()[-1]["backend"]
 
     def weights(self, which: str = "last") -> tuple[int, Weights]:
         """The step and the weights of the checkpoint that ``which`` names: "last", "best" or a step."""
@@ -65,16 +65,17 @@ class Run:
     def add_session(self, backend: Backend, from_step: int) -> None:
         """Note in ``environment.json`` where training goes on, with which backend and packages."""
         path = self.path / "environment.json"
-        sessions = self._sessions() if path.exists() else []
+        sessions = self.sessions() if path.exists() else []
         session = {"backend": backend.name, "from_step": from_step, "seed": self.config.train.seed}
         session |= environment() | {"framework": backend.environment()}
         _write_json(path, {"sessions": [*sessions, session]})
 
-    def _sessions(self) -> list[dict[str, Any]]:
+    def sessions(self) -> list[dict[str, Any]]:
+        """Where and with what each session ran: what :meth:`add_session` noted, in order."""
         path = self.path / "environment.json"
         try:
             sessions = json.loads(path.read_text())["sessions"]
-            str(sessions[-1]["backend"])
+            str([s["backend"] + f" from step {s['from_step']}" for s in sessions][-1])
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{path} cannot be read as the list of a run's sessions: {error!r}") from None
         return sessions
@@ -83,14 +84,18 @@ class Run:
         """Note which tokens the run is trained on."""
         _write_json(self.path / "data.json", {"dataset": self.config.data.dataset, "sha256": digest})
 
-    def check_data(self, digest: str) -> None:
-        """Raise :class:`InputError` where the text is no longer the one the run began with."""
+    def data(self) -> dict[str, Any]:
+        """The dataset's name and its tokens' checksum: what :meth:`write_data` noted."""
         path = self.path / "data.json"
         try:
-            found = json.loads(path.read_text())["sha256"]
+            noted = json.loads(path.read_text())
+            return {"dataset": noted["dataset"], "sha256": noted["sha256"]}
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{path} cannot be read as the note of a run's data: {error!r}") from None
-        if found != digest:
+
+    def check_data(self, digest: str) -> None:
+        """Raise :class:`InputError` where the text is no longer the one the run began with."""
+        if self.data()["sha256"] != digest:
             raise InputError(
                 f"data.dataset={self.config.data.dataset!r} is no longer the text that {self.path} began with; bring "
                 "the text back (python-stdlib differs between Python versions), or start a new run"
