@@ -133,6 +133,7 @@ def _print(console: "Console", found: "Difference", rows: int) -> None:
     """The worst places of each stage, and what comes of it."""
     from archlab.parity.pair import STAGES
 
+    console.print(f"a: {found.a}, b: {found.b}, judged in {found.dtype}\n", highlight=False)
     for stage, words in STAGES.items():
         gaps = sorted((g for g in found.gaps if g.stage == stage), key=lambda g: -g.share)
         if gaps:
@@ -146,21 +147,28 @@ def _print(console: "Console", found: "Difference", rows: int) -> None:
         console.print(f"{found.culprit} is farther from the definition. {found.diagnosis}", highlight=False)
 
 
+def _short(found: "Difference") -> tuple[str, str]:
+    """What the columns call the sides: a policy makes a name too long for a column."""
+    long = "," in found.a + found.b
+    return ("a", "b") if long else (found.a, found.b)
+
+
 def _table(title: str, gaps: "list[Gap]", found: "Difference") -> "Table":
     """A line for each gap; a column that is empty for all is left out."""
     from rich import box
     from rich.table import Table
 
+    a, b = _short(found)
     columns = {
         "apart": lambda gap: gap.error,
-        f"{found.a} off": lambda gap: gap.a_error,
-        f"{found.b} off": lambda gap: gap.b_error,
+        f"{a} off": lambda gap: gap.a_error,
+        f"{b} off": lambda gap: gap.b_error,
         "dtype costs": lambda gap: gap.cost or None,
         "limit": lambda gap: gap.limit,
     }
     used = {name: get for name, get in columns.items() if any(get(gap) is not None for gap in gaps)}
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("where", overflow="fold")
+    table.add_column("where", overflow="fold", min_width=16)
     for name in used:
         table.add_column(name, justify="right", no_wrap=True)
     for gap in gaps:
