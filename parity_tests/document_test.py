@@ -73,7 +73,7 @@ def test_comments_and_docstrings_do_not_count():
         return mechanisms._plain(ast.parse(text))
 
     bare = "class A:\n    def f(self):\n        return 1"
-    said = '"""File."""\n\nclass A:  # a class\n    """Class."""\n    def f(self):\n        """Function."""\n        return 1'
+    said = '"""A."""\n\nclass A:  # a class\n    """A."""\n    def f(self):\n        """A."""\n        return 1  # one'
     assert plain(bare) == plain(said)
     assert plain(bare) != plain(bare.replace("1", "2"))
     assert plain('x = "kept"') != plain('x = "changed"')
