@@ -82,6 +82,13 @@ def _place(variable: Any, leaf: np.ndarray, policy: Policy) -> jax.Array:
     return jax.device_put(leaf, NamedSharding(mesh_of(policy), spec))
 
 
+def place_state(state: Any, policy: Policy) -> Any:
+    """A first state on one device, as programs return it: one compilation runs first and later pieces."""
+    if policy.mesh.size > 1:
+        return state  # the compiler's business
+    return jax.device_put(state, NamedSharding(mesh_of(policy), PartitionSpec()))
+
+
 def place_batch(arrays: Any, policy: Policy) -> Any:
     """Arrays whose first axis is the batch on the mesh. On one device JAX places them itself."""
     if policy.mesh.size == 1 and policy.device == "auto":

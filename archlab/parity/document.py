@@ -134,7 +134,7 @@ def _worst(mechanism: dict[str, Any], quantity: str) -> str:
         return "waived" if any(w["law"] == quantity for w in mechanism["waived"]) else ""
     cell = max(cells, key=lambda c: (float("inf"), 0.0) if c["share"] is None else (c["share"], c["error"]))
     error = "∞" if cell["error"] is None else f"{cell['error']:.0e}" if cell["error"] else "0"
-    share = "∞" if cell["share"] is None else f"{cell['share']:.1g}"
+    share = "∞" if cell["share"] is None else f"{cell['share']:.2g}"
     return f"{error} ({share})" if quantity in LOW else error
 
 
