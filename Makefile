@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 WORKERS ?= 2
 
-.PHONY: setup demo test test-all lint types bench clean
+.PHONY: setup demo test test-all lint types parity bench clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,11 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The tables of docs/parity.md and the README, measured anew.
+parity: setup
+	$(BIN)/archlab parity --all --out docs --readme README.md
+	$(BIN)/python parity_tests/faults/report.py
 
 bench: setup
 	$(BIN)/python benchmarks/train_step.py

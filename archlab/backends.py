@@ -7,6 +7,7 @@ Arrays cross this boundary as NumPy.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from archlab.errors import InputError, nearest
 from archlab.model import Model
 from archlab.natives import Natives
 from archlab.optim.optimizer import Optimizer, OptimizerState
-from archlab.policy import Policy
+from archlab.policy import Mesh, Policy
 from archlab.reference import Result
 from archlab.spec import Spec
 from archlab.weights import Weights
@@ -65,11 +66,20 @@ class Trainer(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """Many devices on one machine without any: the mesh they form, and how many processes hold it."""
+
+    mesh: Mesh
+    processes: int = 1
+
+
 class Backend(Protocol):
     """One framework's implementation of all specs; ``natives`` says which have a form of its own."""
 
     name: str
     natives: Natives
+    rehearsal: Rehearsal
 
     def build(
         self,
@@ -143,6 +153,17 @@ class Backend(Protocol):
 
     def environment(self) -> dict[str, str]:
         """Versions of the framework's packages, and its device."""
+        ...
+
+    def rehearse(self, rank: int = 0, store: Path | None = None) -> None:
+        """Make this process number ``rank`` of the :attr:`rehearsal`, before it computes anything.
+
+        Several processes meet at the file ``store``, which none of them has made before.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Drop what is kept of earlier runs, compiled programs for example."""
         ...
 
 

@@ -2,23 +2,24 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from archlab import weights as canonical
-from archlab.backends import starting_weights, width_of
+from archlab.backends import Rehearsal, starting_weights, width_of
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
-from archlab.policy import Policy
+from archlab.policy import Mesh, Policy
 from archlab.reference import Result, tokens_seen
 from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_jax import program as programs
 from archlab_jax.decoding import Decoder
 from archlab_jax.module import Module, Split, natives
-from archlab_jax.runtime import precision
+from archlab_jax.runtime import precision, virtual_devices
 from archlab_jax.training import Trainer
 
 
@@ -27,6 +28,7 @@ class JaxBackend:
 
     name = "jax"
     natives = natives
+    rehearsal = Rehearsal(mesh=Mesh(data=2, fsdp=2, tensor=2))
 
     def build(
         self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,
@@ -95,6 +97,12 @@ class JaxBackend:
     def environment(self) -> dict[str, str]:
         packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
         return packages | {"device": jax.devices()[0].device_kind}
+
+    def rehearse(self, rank: int = 0, store: Path | None = None) -> None:
+        virtual_devices(self.rehearsal.mesh.size)
+
+    def forget(self) -> None:
+        jax.clear_caches()
 
     def _program(self, spec: Spec, inputs: Mapping[str, Any], policy: Policy, width: int | None) -> programs.Program:
         with precision(policy):

@@ -15,7 +15,7 @@ from archlab.reference import takes_state
 from archlab.spec import Spec, State, schema, state_schema
 from archlab.weights import DTYPES, check
 from archlab_jax.module import Builder, Module, Split
-from archlab_jax.runtime import context, place_batch, place_params, precision
+from archlab_jax.runtime import context, place_batch, place_params, place_state, precision
 
 
 class Program:
@@ -67,14 +67,14 @@ class Program:
         return place_batch((x, where), self.policy)
 
     def initial_state(self, batch: int, length: int) -> Any:
-        """Empty decoding state in the activations' dtype."""
+        """Empty decoding state in the activations' dtype, where a program leaves the next one."""
 
         def make(node: State) -> Any:
             dtype = self.policy.compute if node.dtype == "float" else jnp.int32
             return jnp.full(node.shape, node.fill, dtype=dtype)
 
         tree = state_schema(self.part, batch, length)
-        return jax.tree.map(make, tree, is_leaf=lambda n: isinstance(n, State))
+        return place_state(jax.tree.map(make, tree, is_leaf=lambda n: isinstance(n, State)), self.policy)
 
 
 def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> Module:

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from archlab import weights as canonical
-from archlab.backends import starting_weights, width_of
+from archlab.backends import Rehearsal, starting_weights, width_of
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
-from archlab.policy import Policy
+from archlab.policy import Mesh, Policy
 from archlab.reference import Result, tokens_seen
 from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
@@ -19,7 +20,7 @@ from archlab_torch import program as programs
 from archlab_torch.decoding import Decoder
 from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy, natives, to_numpy
-from archlab_torch.runtime import precision
+from archlab_torch.runtime import join, precision
 from archlab_torch.training import Trainer
 
 
@@ -28,6 +29,7 @@ class TorchBackend:
 
     name = "torch"
     natives = natives
+    rehearsal = Rehearsal(mesh=Mesh(data=2, fsdp=2), processes=4)
 
     def build(
         self, spec: Spec, *, policy: Policy = Policy(), seed: int | None = None,
@@ -101,6 +103,12 @@ class TorchBackend:
     def environment(self) -> dict[str, str]:
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
         return {"torch": version("torch"), "device": device}
+
+    def rehearse(self, rank: int = 0, store: Path | None = None) -> None:
+        join(rank, self.rehearsal.processes, store)
+
+    def forget(self) -> None:
+        """Nothing: no program outlives its run."""
 
     def _program(
         self,

@@ -1,9 +1,11 @@
 """The PyTorch side of a context: devices, meshes, precision and randomness."""
 
+import atexit
 import contextlib
 import functools
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,13 @@ def rank_and_size(policy: Policy) -> tuple[int, int]:
             f"--nproc-per-node {policy.mesh.size} and torch.distributed.init_process_group"
         )
     return torch.distributed.get_rank(), world
+
+
+def join(rank: int, size: int, store: Path | None) -> None:
+    """Make this process one of ``size`` on this machine, until it ends. They meet at the file ``store``."""
+    meeting = torch.distributed.FileStore(str(store), size)
+    torch.distributed.init_process_group("gloo", store=meeting, rank=rank, world_size=size)
+    atexit.register(torch.distributed.destroy_process_group)
 
 
 def shard(module: nn.Module, slots: list[Any], policy: Policy) -> None:

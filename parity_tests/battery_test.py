@@ -1,20 +1,15 @@
 """Every law for every example of every registered spec and of blocks from a user's file."""
 
 import functools
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import jax
 import pytest
 
 from archlab.backends import backend_names
 from archlab.config import find_type, registered
 from archlab.model import tiny_model
+from archlab.parity import processes, running
 from archlab.parity.bench import Bench, Row
-from archlab.parity.build_laws import EIGHT
 from archlab.parity.cases import Case, cases_of, drawn_weights, registered_cases, without_examples
 from archlab.parity.laws import LAWS
 from archlab.parity.training import mesh_rows
@@ -25,12 +20,11 @@ TOYS = [f"{HERE / 'toys.py'}:{name}" for name in ("DecayingMean", "GatedTanh", "
 CASES = registered_cases() + [case for toy in TOYS for case in cases_of(find_type(toy, Spec))]
 # Both are required: where one is not installed its tests fail. Others that are installed take part.
 BACKENDS = sorted({"jax", "torch", *backend_names()})
-PROCESSES = 4
 
 
 @functools.lru_cache(maxsize=1)
 def bench(name: str) -> Bench:
-    jax.clear_caches()  # what was compiled for the last case is of no use to this one
+    running.forget()
     return Bench(next(case for case in CASES if case.name == name))
 
 
@@ -50,46 +44,27 @@ def test_battery(case, law, backend, record_property):
 
 
 @pytest.fixture(scope="session")
-def process_rows(tmp_path_factory):
-    """The sharded law of every case under PyTorch, run once on four processes."""
-    folder = tmp_path_factory.mktemp("processes")
-    script = str(HERE / "sharded_processes.py")
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "WORLD_SIZE": str(PROCESSES), "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }  # fmt: skip
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, script, str(folder), *TOYS],
-            env=environment | {"RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in range(PROCESSES)
-    ]  # fmt: skip
-    outputs = [process.communicate()[0] for process in ranks]
-    for rank, process in enumerate(ranks):
-        assert process.returncode == 0, f"rank {rank}: {outputs[rank][-3000:]}"
-    return json.loads((folder / "rows.json").read_text())
+def process_rows():
+    """The sharded law of every case under PyTorch, run once on the processes of its mesh."""
+    return processes.sharded_rows("torch", TOYS)
 
 
 @pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_battery_on_processes(case, process_rows, record_property):
-    found = process_rows[case.name]
-    assert "error" not in found, found
-    judge(case, "sharded", "torch", [Row(**row) for row in found["rows"]], record_property)
+    judge(case, "sharded", "torch", process_rows[case.name], record_property)
 
 
 @pytest.mark.xdist_group("processes")
 def test_training_on_processes_is_training_on_one(process_rows):
-    found = process_rows["training"]
-    assert "error" not in found, found
-    assert [row for row in found["rows"] if not Row(**row).passed] == []
-    assert {row["where"] for row in found["rows"]} >= {"loss", "weights", "mu"}
+    found = process_rows[processes.TRAINING]
+    assert [row for row in found if not row.passed] == []
+    assert {row.where for row in found} >= {"loss", "weights", "mu"}
 
 
 def test_training_on_virtual_devices_is_training_on_one():
     model = tiny_model()
-    rows = mesh_rows("jax", model, drawn_weights(model.root(), 5), EIGHT, length=10)
+    rows = mesh_rows("jax", model, drawn_weights(model.root(), 5), length=10)
     assert [row for row in rows if not row.passed] == []
 
 

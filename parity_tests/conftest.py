@@ -1,22 +1,13 @@
-"""The battery's session: eight virtual devices for XLA, and a count of what was held to what."""
+"""The battery's session: virtual devices for meshes, and a count of what was held to what."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-# Read when JAX first looks for devices, so before any test runs. The battery compiles some thousand tiny
-# programs and runs each a few times: without LLVM's expensive passes that takes three quarters of the time.
-# Level 1 rounds as the default does; level 0 sums matrix products naively, which would measure another program.
-_FLAGS = (
-    "--xla_force_host_platform_device_count=8",
-    "--xla_backend_optimization_level=1",
-    "--xla_llvm_disable_expensive_passes=true",
-)
-for _flag in _FLAGS:
-    if _flag not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
+from archlab.parity.running import rehearse
+
+rehearse()  # devices are looked for once, so before any test runs
 
 _verdicts: dict[tuple[str, str, str], set[str]] = {}
 _waivers: set[str] = set()

@@ -18,7 +18,7 @@ from archlab.norms import RMSNorm
 from archlab.parity.cases import drawn_weights
 from archlab.parity.tolerances import FORWARD, TRAINING, gradient_error, relative
 from archlab.parity.training import STEPS, drawn_batches, mesh_rows, train, training_rows
-from archlab.policy import Mesh, Policy
+from archlab.policy import Policy
 from archlab.random import Portable, threefry
 from archlab.residuals import PreNorm
 from archlab.spec import Shared
@@ -208,7 +208,7 @@ def test_fast_masks_are_each_frameworks_own():
 
 @pytest.mark.slow
 def test_masks_know_no_mesh():
-    rows = mesh_rows("jax", MODEL, WEIGHTS, Mesh(data=2, fsdp=2, tensor=2), length=10)
+    rows = mesh_rows("jax", MODEL, WEIGHTS, length=10)
     assert [row for row in rows if not row.passed] == []
 
 

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from archlab.backends import backend_names, find_backend
-from archlab.parity import mechanisms, tolerances
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
@@ -47,16 +44,3 @@ def test_commands_and_programs(folder):
     printed = [shell(f"{sys.executable} - <<'EOF'\n{program}\nEOF", folder) for program in PROGRAMS]
     assert printed[0] == OUTPUTS[0]
     assert (folder / printed[2].strip().splitlines()[-1]).is_file()
-
-
-def test_the_table_of_mechanisms_is_current():
-    """Names and files as they are now, every error within its limit; the figures are remeasured by the battery."""
-    text = README.split(mechanisms.BEGIN)[1].split(mechanisms.END)[0]
-    rows = {line.split("`")[1]: [cell.strip() for cell in line.split("|")[2:-1]] for line in text.splitlines()[3:]}
-    backends = [find_backend(name) for name in backend_names()]
-    assert list(rows) == list(mechanisms.mechanisms())
-    for name, cls in mechanisms.mechanisms().items():
-        assert rows[name][:-2] == mechanisms.files(cls, backends), name
-        forward, gradient = map(float, rows[name][-2:])
-        assert forward <= tolerances.FORWARD, name
-        assert gradient <= tolerances.GRADIENT, name

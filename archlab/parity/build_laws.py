@@ -9,12 +9,10 @@ from archlab.parity import tolerances
 from archlab.parity.bench import Bench, Row
 from archlab.parity.cases import Case, with_spec
 from archlab.parity.tolerances import gradient_error, relative
-from archlab.policy import Mesh, Policy
+from archlab.policy import Policy
 from archlab.spec import Layer, walk
 from archlab.stack import Stack
 from archlab.weights import DTYPES, Weights
-
-EIGHT = Mesh(data=2, fsdp=2, tensor=2)
 
 
 def weights(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
@@ -63,18 +61,15 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def sharded(bench: Bench, backend: str, others: Sequence[str], mesh: Mesh = EIGHT) -> list[Row]:
-    """On a mesh of devices: the outputs, gradients and first weights of one device.
-
-    The devices, or the processes of the mesh, are the caller's business.
-    """
-    policy = Policy.exact().replace(mesh=mesh)
+def sharded(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
+    """On the mesh of the backend's rehearsal, which has begun: outputs, gradients and first weights of one device."""
+    home = bench.backend(backend)
+    policy = Policy.exact().replace(mesh=home.rehearsal.mesh)
     error = relative(bench.forward(backend, "packed", policy).output, bench.truth("packed").output)
     rows = [bench.row("sharded", backend, "float64", error, tolerances.FORWARD, "output")]
     one, many = (bench.gradients(backend, "packed", p) for p in (Policy.exact(), policy))
     error, where = gradient_error(many, one)
     rows.append(bench.row("sharded", backend, "float64", error, tolerances.GRADIENT, f"gradient of {where}"))
-    home = bench.backend(backend)
     dump = home.dump(home.build(bench.spec, policy=policy, seed=3, width=bench.part.width))
     error = unequal(dump, first_weights(bench, "float64"))
     return [*rows, bench.row("sharded", backend, "float64", error, tolerances.EXACT, "weights drawn from a seed")]

@@ -113,6 +113,26 @@ def share(row: Row) -> float:
     return value if value == value else float("inf")
 
 
+def summary(rows: Sequence[Row]) -> "Table":
+    """A line for each law of each mechanism on each backend: its worst row, worst first."""
+    from rich import box
+    from rich.table import Table
+
+    worst: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = (row.spec.rpartition("-")[0], row.item, row.backend)
+        worst[key] = max(worst.get(key, row), row, key=share)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("mechanism", "law", "backend", "dtype"):
+        table.add_column(name)
+    for name in ("error", "share\nof limit"):
+        table.add_column(name, justify="right")
+    table.add_column("at", overflow="fold")
+    for (name, item, backend), row in sorted(worst.items(), key=lambda line: -share(line[1])):
+        table.add_row(name, item, backend, row.dtype, _cell(row), f"{share(row):.2g}", f"{row.spec} {row.where}")
+    return table
+
+
 def _table(item: str, rows: list[Row]) -> "Table":
     from rich import box
     from rich.table import Table

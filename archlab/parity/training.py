@@ -83,10 +83,12 @@ def training_rows(
     return rows
 
 
-def mesh_rows(backend: str, model: Model, weights: Mapping[str, np.ndarray], mesh: Mesh, *, length: int) -> list[Row]:
-    """How far five steps on a mesh are from those on one device, in float64. The devices are the caller's business."""
+def mesh_rows(backend: str, model: Model, weights: Mapping[str, np.ndarray], *, length: int) -> list[Row]:
+    """How far five steps on the mesh of a rehearsal, which has begun, are from those on one device, in float64."""
     batches = drawn_batches(model, length=length, batch=4, steps=5)
-    policies = [Policy.exact().replace(random="portable", mesh=m) for m in (Mesh(), mesh)]
+    policies = [
+        Policy.exact().replace(random="portable", mesh=m) for m in (Mesh(), find_backend(backend).rehearsal.mesh)
+    ]
     one, many = (train(backend, model, weights, batches, policy=p) for p in policies)
     errors = {
         "loss": relative(many.losses, one.losses),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from archlab.importing import load_file
+from archlab.parity import regions
 from archlab.parity.diff import diff
 
 report = load_file(Path(__file__).with_name("report.py"))
@@ -47,9 +48,8 @@ def test_there_are_forty_of_which_thirty_four_are_named():
 
 
 def test_the_table_of_faults_is_current():
-    rows = [
-        line.split(" | ") for line in report.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
-    ]
+    text = regions.read(report.TABLE, report.FAULTS_REGION)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     table = {row[0].removeprefix("| "): row for row in rows[1:]}
     assert list(table) == [fault.words for fault in FAULTS]
     for fault in FAULTS:

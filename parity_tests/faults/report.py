@@ -1,4 +1,4 @@
-"""Injects every fault and writes docs/faults.md: what caught it, where, and whether the cause was named.
+"""Injects every fault and writes the table in docs/parity.md: what caught it, where, and whether the cause was named.
 
 python parity_tests/faults/report.py
 """
@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from archlab.importing import load_file
+from archlab.parity import regions
 from archlab.parity.bench import Bench
 from archlab.parity.cases import Case
 from archlab.parity.diff import STAGES, diff
+from archlab.parity.document import FAULTS as FAULTS_REGION
 from archlab.parity.laws import LAWS
 from archlab.spec import Example
 
 HERE = Path(__file__).parent
-TABLE = HERE.parents[1] / "docs" / "faults.md"
+TABLE = HERE.parents[1] / "docs" / "parity.md"
 GROUPS = ("maps", "positions", "attention", "wiring", "training")
 FAULTS = [fault for group in GROUPS for fault in load_file(HERE / f"{group}.py").FAULTS]
 SMALL = {"length": 24, "batch": 2, "steps": 3}
-HEAD = """# Faults
+HEAD = """## Faults
 
 Every known way in which "the same model" came out different, injected into the PyTorch backend one at a time
 (`parity_tests/faults/`). `archlab diff --a jax --b torch`, or a law of the battery where only that can show it, must
@@ -68,7 +70,7 @@ def main():
         f"| {fault.words} | " + (f"{row[0]} | `{row[1]}` | {row[2]:.0e} | {row[3]}" if row else "nobody | | | ") + " |"
         for fault, row in rows.items()
     ]
-    TABLE.write_text(HEAD.format(**counts) + "\n".join(lines) + "\n", encoding="utf-8")
+    regions.rewrite(TABLE, FAULTS_REGION, HEAD.format(**counts) + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
