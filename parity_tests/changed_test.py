@@ -11,6 +11,7 @@ from archlab.parity import changed, running
 from archlab.parity.bench import Bench, Row
 from archlab.parity.cases import registered_cases
 from archlab.parity.changed import Touched
+from archlab.parity.laws import LAWS
 from archlab.parity.mechanisms import ROOT
 from archlab.spec import Layer, Map
 
@@ -92,10 +93,19 @@ def test_attention_is_not_linear(package):
 def test_the_spine(file):
     found = touched(file, "archlab/mixers/attention.py")
     assert found.spine == (file,)
-    cases = found.cases()
+    cases = [case for case, laws in found.jobs() if list(laws) == list(LAWS)]
     assert [isinstance(case.example.spec, kind) for case, kind in zip(cases, (Map, Layer, Model), strict=True)] == [
         True
     ] * 3
+
+
+def test_the_smallest_example_has_to_do_for_slow_laws():
+    jobs = Touched(mechanisms=("Attention", "GLU")).jobs()
+    whole = [case.name for case, laws in jobs if set(changed.SLOW) <= set(laws)]
+    assert [name.partition("-")[0] for name in whole] == ["Attention", "GLU"]
+    assert "Attention-0" not in whole  # the long one
+    assert {case.spec_name for case, _ in jobs} == {"Attention", "GLU"}
+    assert all(set(LAWS) - set(laws) <= set(changed.SLOW) for _, laws in jobs)
 
 
 def test_files_of_the_real_tree_are_there():
@@ -155,8 +165,8 @@ def test_nothing_touched_is_no_failure(monkeypatch, capsys):
 
 
 def test_the_verdict_is_that_of_the_worst_row(monkeypatch, capsys):
-    def rows_by_case(cases, laws):
-        for error, case in zip((0.0, 0.5, 2.0), cases, strict=False):
+    def rows_by_case(jobs):
+        for error, (case, _) in zip((0.0, 0.5, 2.0), jobs, strict=True):
             yield case, [Row(spec=case.name, item="forward", backend="jax", dtype="float64", error=error, limit=limit)]
 
     monkeypatch.setattr(changed, "changed_files", lambda root, base: ["archlab/spec.py"])
@@ -175,7 +185,7 @@ def test_the_verdict_is_that_of_the_worst_row(monkeypatch, capsys):
 
 def test_cases_run_on_workers():
     cases = [case for case in registered_cases() if case.name == "RMSNorm-0"]
-    ((case, rows),) = running.rows_by_case(cases, ("forward", "sharded"))
+    ((case, rows),) = running.rows_by_case([(cases[0], ("forward", "sharded"))])
     assert case == cases[0]
     assert {(row.item, row.backend) for row in rows} == {("forward", "jax"), ("forward", "torch"), ("sharded", "jax")}
     assert all(row.passed for row in rows)

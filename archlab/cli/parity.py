@@ -120,25 +120,25 @@ def _test_changed(base: str) -> None:
     from rich.console import Console
 
     from archlab.cli import CheckFailed
-    from archlab.parity.changed import touched_by
-    from archlab.parity.laws import LAWS
+    from archlab.parity.changed import SLOW, touched_by
     from archlab.parity.report import share, summary
     from archlab.parity.running import rows_by_case
 
     console = Console()
     found = touched_by(base)
-    cases = found.cases()
-    if not cases:
+    jobs = found.jobs()
+    if not jobs:
         console.print(f"no mechanism depends on what differs from {base}")
         return
     if found.spine:
         files = ", ".join(found.spine)
         console.print(f"everything depends on {files}: a few small examples are tried here, `make test` tries all")
     else:
-        console.print(f"touched: {', '.join(found.mechanisms)} ({len(cases)} examples)")
+        console.print(f"touched: {', '.join(found.mechanisms)}; {len(jobs)} examples are put through all laws,")
+        console.print(f"but only the smallest of each mechanism through {' and '.join(SLOW)}: `make test` tries all")
     rows = []
     with _progress(console) as progress:
-        for case, more in progress.track(rows_by_case(cases, tuple(LAWS)), total=len(cases), description=""):
+        for case, more in progress.track(rows_by_case(jobs), total=len(jobs), description=""):
             rows += more
             progress.update(progress.task_ids[0], description=case.name)
     console.print(summary(rows))

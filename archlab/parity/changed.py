@@ -12,8 +12,9 @@ from pathlib import Path
 from archlab.errors import InputError
 from archlab.model import Model
 from archlab.parity.cases import Case, cases_of, registered_cases
+from archlab.parity.laws import LAWS
 from archlab.parity.mechanisms import ROOT, definition, mechanisms, natives
-from archlab.parity.running import size
+from archlab.parity.running import Job, size
 from archlab.spec import Layer, Map, Spec, schema
 
 Graph = Mapping[str, Set[str]]
@@ -21,6 +22,9 @@ Graph = Mapping[str, Set[str]]
 PACKAGES = ("archlab", "archlab_jax", "archlab_torch")
 RUNNERS = ("archlab/parity/running.py", "archlab_jax/backend.py", "archlab_torch/backend.py")
 """Where the execution of any mechanism starts."""
+
+SLOW = ("sharded", "compiled")
+"""Laws about how any spec is executed, which compile most: one example of a mechanism has to do for them."""
 
 COVER: tuple[type[Spec], ...] = (Map, Layer, Model)
 """Of each of these kinds one example is run where a change may touch everything."""
@@ -33,10 +37,12 @@ class Touched:
     mechanisms: tuple[str, ...] = ()
     spine: tuple[str, ...] = ()
 
-    def cases(self) -> list[Case]:
-        """All examples of the mechanisms; in place of all there are, a small one of each kind."""
+    def jobs(self) -> list[Job]:
+        """All examples of the mechanisms, the slow laws for one of each; where the spine changed, a few small ones."""
+        if self.spine:
+            return [(case, tuple(LAWS)) for case in smallest()]
         table = mechanisms()
-        return smallest() if self.spine else [case for name in self.mechanisms for case in cases_of(table[name])]
+        return [job for name in self.mechanisms for job in _examples(cases_of(table[name]))]
 
 
 def touched(files: Iterable[str], graph: Graph, roots: Mapping[str, Mapping[str, str]], runners: Set[str]) -> Touched:
@@ -59,6 +65,11 @@ def touched(files: Iterable[str], graph: Graph, roots: Mapping[str, Mapping[str,
 def touched_by(base: str) -> Touched:
     """What the working tree touches in comparison with the git revision ``base``."""
     return touched(changed_files(ROOT, base), import_graph(ROOT), own_files(), set(RUNNERS))
+
+
+def _examples(cases: list[Case]) -> list[Job]:
+    least = min(cases, key=size)
+    return [(case, [law for law in LAWS if case is least or law not in SLOW]) for case in cases]
 
 
 def own_files() -> dict[str, dict[str, str]]:

@@ -32,7 +32,7 @@ LIMITS = {
 def measure(done: Callable[[str], None]) -> dict[str, Any]:
     """All mechanisms on all installed backends. ``done`` hears of each :func:`steps`, when it is over."""
     found: dict[str, list[Row]] = defaultdict(list)
-    for case, rows in rows_by_case(registered_cases(), MEASURED):
+    for case, rows in rows_by_case([(case, MEASURED) for case in registered_cases()]):
         found[case.name] += rows
         done(case.name)
     for name in _on_processes():

@@ -13,18 +13,23 @@ from archlab.parity.bench import Bench, Row
 from archlab.parity.cases import Case, registered_cases
 from archlab.parity.laws import LAWS
 
+Job = tuple[Case, Sequence[str]]
+"""A registered case, and the laws that it is put through."""
 
-def rows_by_case(cases: Sequence[Case], laws: Sequence[str]) -> Iterator[tuple[Case, list[Row]]]:
-    """Each registered case with its rows on every backend, in the order in which they come.
+
+def rows_by_case(jobs: Sequence[Job]) -> Iterator[tuple[Case, list[Row]]]:
+    """Each case with the rows of its laws on every backend, in the order in which they come.
 
     A law that a case waives is left out, and so is the sharded law of a backend whose mesh takes several processes:
     :mod:`archlab.parity.processes` has it.
     """
-    waiting = sorted(cases, key=size, reverse=True)  # the longest first: none is left alone at the end
+    waiting = sorted(
+        jobs, key=lambda job: size(job[0]), reverse=True
+    )  # the longest first: none is left alone at the end
     context = get_context("spawn")  # a fork would take over the threads of the frameworks
     pool = ProcessPoolExecutor(min(os.cpu_count() or 1, len(waiting)), context, initializer=_prepare_worker)
     try:
-        futures = {pool.submit(_rows, case.name, tuple(laws)): case for case in waiting}
+        futures = {pool.submit(_rows, case.name, tuple(laws)): case for case, laws in waiting}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
