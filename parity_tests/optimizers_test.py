@@ -43,6 +43,9 @@ MODELS = {
 EXACT = Policy.exact()
 
 
+DESCENT = SGD(momentum=0.0, nesterov=False, weight_decay=0.0)
+
+
 def started(backend, model, optimizer, **policy):
     weights = drawn_weights(model.root(), 5)
     policy = EXACT.replace(**policy)
@@ -79,8 +82,9 @@ def test_an_update_is_the_definition(kind, backend):
     table = schema(model.root())
     trainer = started(backend, model, optimizer)
     weights, state = drawn_weights(model.root(), 5), optimizer.initial(table)
+    plain = find_backend(backend).trainer(model, weights=weights, optimizer=DESCENT, clip=None, policy=EXACT)
     for i, batch in enumerate(drawn_batches(model, length=10, batch=4, steps=3)):
-        grads, norm = clip(gradients_of(backend, model, weights, batch), CLIP)
+        grads, norm = clip(gradients_of(plain, weights, batch), CLIP)
         weights, state = optimizer.apply(table, weights, grads, state, RATES.rate(i))
         metrics = trainer.step(batch, RATES.rate(i))
         assert relative(float(metrics.grad_norm), norm) <= GRADIENT
@@ -89,12 +93,11 @@ def test_an_update_is_the_definition(kind, backend):
             assert gradient_error(arrays, state.slots[slot])[0] <= GRADIENT, slot
 
 
-def gradients_of(backend, model, weights, batch):
+def gradients_of(plain, weights, batch):
     """From one step of plain descent: (p − p′) / rate, no clipping."""
-    plain = SGD(momentum=0.0, nesterov=False, weight_decay=0.0)
-    trainer = find_backend(backend).trainer(model, weights=weights, optimizer=plain, clip=None, policy=EXACT)
-    trainer.step(batch, 1.0)
-    return {path: weights[path] - new for path, new in trainer.weights().items()}
+    plain.restore(weights, DESCENT.initial(schema(plain.model.root())))
+    plain.step(batch, 1.0)
+    return {path: weights[path] - new for path, new in plain.weights().items()}
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adafactor", "muon"])  # one slot like the weights, others, several rules

@@ -193,6 +193,7 @@ def test_probabilities_in_a_scan_are_those_written_out():
     assert np.array_equal(Portable(0, 0).keep("a", (9, 9), 0.3), Portable(0, 0).keep("a", (9, 9), np.float32(0.3)))
 
 
+@pytest.mark.slow
 def test_training_rows_keep_dropout():
     rows = training_rows(MODEL, WEIGHTS, BACKENDS, dtype="float32", length=10)
     assert rows and [row for row in rows if not row.passed] == []

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELL = [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
+FIRST, *OTHERS = ([line[2:] for line in b.splitlines()] for b in re.findall(r"```console\n(.*?)```", README, re.S))
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.S)
 OUTPUTS = re.findall(r"```text\n(.*?)```", README, re.S)
 
@@ -34,13 +34,25 @@ def shell(command, folder):
     return done.stdout
 
 
-def test_commands_and_programs(folder):
-    """In order, because later commands use what earlier ones made."""
-    for command in SHELL:
+def run(commands, folder):
+    for command in commands:
         if command.startswith("make "):  # shown to exist; running `make test` would start this suite inside itself
             shell(command.replace("make ", "make --dry-run "), ROOT)
         else:
             shell(command, folder)
+
+
+def test_first_commands(folder):
+    run(FIRST, folder)
+
+
+@pytest.mark.slow
+def test_all_commands(folder):
+    """In order, because later commands use what earlier ones made."""
+    run([command for block in (FIRST, *OTHERS) for command in block], folder)
+
+
+def test_programs(folder):
     printed = [shell(f"{sys.executable} - <<'EOF'\n{program}\nEOF", folder) for program in PROGRAMS]
     assert printed[0] == OUTPUTS[0]
     assert (folder / printed[2].strip().splitlines()[-1]).is_file()
