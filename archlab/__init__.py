@@ -18,16 +18,28 @@ from archlab.activations import (
 )
 from archlab.backends import backend_names, build, find_backend, initial_weights
 from archlab.block import Block, ParallelBlock
+from archlab.block_linear import BlockLinear
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
+from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.config import Config, registered
 from archlab.errors import InputError
 from archlab.importing import load_file
 from archlab.inits import Constant, FanInNormal, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from archlab.layers import Dropout, DropPath, Embedding, Linear
+from archlab.low_rank import LowRank
 from archlab.mixers.attention import Attention
+from archlab.mixers.gated_delta_net import GatedDeltaNet
+from archlab.mixers.gru import GRU
+from archlab.mixers.latent_attention import LatentAttention
+from archlab.mixers.lstm import LSTM
+from archlab.mixers.mamba2 import Mamba2
+from archlab.mixers.recurrent import Backward, Recurrent
+from archlab.mixers.rg_lru import RGLRU
+from archlab.mixers.rwkv7 import RWKV7
+from archlab.mixers.short_conv import ShortConv
 from archlab.model import Head, LanguageModel, Model
-from archlab.norms import LayerNorm, RMSNorm
+from archlab.norms import GroupNorm, LayerNorm, RMSNorm
 from archlab.optim.adafactor import Adafactor
 from archlab.optim.adamw import AdamW
 from archlab.optim.lion import Lion
@@ -37,6 +49,7 @@ from archlab.optim.schedules import ConstantRate, WarmupCosine
 from archlab.optim.sgd import SGD
 from archlab.policy import Mesh, Policy
 from archlab.positions import LearnedPositions, SinusoidalPositions
+from archlab.recurrence import Decay
 from archlab.residuals import OutputNorm, PostNorm, PreNorm, SandwichNorm
 from archlab.rotary import LinearScaling, Llama3Scaling, NTKScaling, RoPE, YarnScaling
 from archlab.run_config import RunConfig, TrainConfig
@@ -53,7 +66,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GLU",
+    "GRU",
+    "LSTM",
     "MLP",
+    "RGLRU",
+    "RWKV7",
     "SGD",
     "ALiBi",
     "Adafactor",
@@ -61,12 +78,15 @@ __all__ = [
     "Architecture",
     "ArchitectureConfig",
     "Attention",
+    "Backward",
     "Block",
+    "BlockLinear",
     "Channel",
     "Config",
     "Constant",
     "ConstantRate",
     "Cost",
+    "Decay",
     "DropPath",
     "Dropout",
     "Embedding",
@@ -77,11 +97,14 @@ __all__ = [
     "GELUErf",
     "GELUSigmoid",
     "GELUTanh",
+    "GatedDeltaNet",
+    "GroupNorm",
     "Head",
     "Identity",
     "Init",
     "InputError",
     "LanguageModel",
+    "LatentAttention",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -90,6 +113,8 @@ __all__ = [
     "LinearScaling",
     "Lion",
     "Llama3Scaling",
+    "LowRank",
+    "Mamba2",
     "Map",
     "Mesh",
     "Mixer",
@@ -110,12 +135,15 @@ __all__ = [
     "PostNorm",
     "PreNorm",
     "RMSNorm",
+    "RWKVChannel",
     "ReLU",
+    "Recurrent",
     "RelativeBias",
     "RoPE",
     "RunConfig",
     "SandwichNorm",
     "Shared",
+    "ShortConv",
     "SiLU",
     "Sigmoid",
     "SinusoidalPositions",

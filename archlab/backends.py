@@ -128,8 +128,12 @@ class Backend(Protocol):
         *,
         policy: Policy = Policy(),
         width: int | None = None,
-    ) -> tuple[Weights, np.ndarray | None]:
-        """Gradients of Σ output · cotangent + auxiliary losses: by parameter, and of ``x`` where it is an input."""
+        capture: bool = False,
+    ) -> tuple[Weights, Result]:
+        """Gradients of Σ output · cotangent + auxiliary losses, and the forward pass that they went back through.
+
+        They are named by parameter, that of ``x`` where it is an input "x".
+        """
         ...
 
     def trainer(

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from archlab.errors import InputError
+
 
 class Random(Protocol):
     """A source of random masks, one stream for each name; a name is the path of the part that draws."""
@@ -42,6 +44,8 @@ class Context:
         Where parts add auxiliary losses by name; None where nobody listens.
     shared
         The modules behind :class:`archlab.spec.Shared`, by name.
+    published
+        What earlier parts have left for later ones, by name; see :meth:`publish`.
     depth
         How deep the present layer is: 0.0 the first, 1.0 the last.
     by_turn
@@ -62,6 +66,7 @@ class Context:
     records: MutableMapping[str, Any] | None = None
     losses: MutableMapping[str, Any] | None = None
     shared: Mapping[str, Any] = field(default_factory=dict)
+    published: MutableMapping[str, Any] = field(default_factory=dict)
     depth: Any = 0.0
     by_turn: Callable[[Callable[[float], float]], Any] | None = None
 
@@ -74,6 +79,25 @@ class Context:
         """Add an auxiliary loss, already weighted; the objective sums them all."""
         if self.losses is not None:
             self.losses[name] = self.losses[name] + value if name in self.losses else value
+
+    def publish(self, name: str, value: Any) -> None:
+        """Leave ``value`` for the parts that come later in the same scope (:class:`archlab.stack.Stack` makes them)."""
+        self.published[name] = value
+
+    def read(self, name: str, reader: str) -> Any:
+        """What an earlier part has published; :class:`InputError` where none has. ``reader`` is the path that asks."""
+        if name not in self.published:
+            there = ", ".join(sorted(self.published)) or "nothing"
+            raise InputError(f"{reader} reads {name!r}, which no part before it publishes (published so far: {there})")
+        return self.published[name]
+
+    def scoped(self) -> "Context":
+        """A context that sees what is published here; what is published in it is not seen here."""
+        return dataclasses.replace(self, published=dict(self.published))
+
+    def news(self, outer: "Context") -> dict[str, Any]:
+        """What is published here and not in ``outer``, or with another value."""
+        return {name: v for name, v in self.published.items() if outer.published.get(name) is not v}
 
     def at_depth(self, depth: Any, by_turn: Callable[[Callable[[float], float]], Any] | None = None) -> "Context":
         return dataclasses.replace(self, depth=depth, by_turn=by_turn)

@@ -95,3 +95,32 @@ class Uniform(Init):
     def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
         u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
         return self.low + (self.high - self.low) * u
+
+
+class LogUniform(Init):
+    """log u, u from U(low, high)."""
+
+    low: float
+    high: float
+
+    def check(self) -> None:
+        self.require(0 < self.low <= self.high, "low", f"must be > 0 and at most high = {self.high}")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
+        return np.log(self.low + (self.high - self.low) * u)
+
+
+class InverseSoftplus(Init):
+    """b with softplus(b) = e^u, u from U(log low, log high): steps spread evenly over their orders of magnitude."""
+
+    low: float
+    high: float
+
+    def check(self) -> None:
+        self.require(0 < self.low <= self.high, "low", f"must be > 0 and at most high = {self.high}")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
+        step = np.exp(np.log(self.low) + (np.log(self.high) - np.log(self.low)) * u)
+        return step + np.log(-np.expm1(-step))

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from archlab.inits import Ones, Zeros
-from archlab.ops import upcast
+from archlab.ops import rearrange, upcast
 from archlab.spec import Example, Norm, Param
 
 
@@ -88,4 +88,43 @@ class LayerNorm(Norm):
             Example(spec=cls(epsilon=1e-5, bias=True)),
             Example(spec=cls(epsilon=1e-2, bias=False, cast="before")),
             Example(spec=cls(epsilon=1e-5, bias=False, scale=False)),
+        ]
+
+
+class GroupNorm(Norm):
+    """y = (x − mean) / √(var + ε) · g + b, mean and variance taken over each of ``groups`` parts of the last axis.
+
+    ``statistics`` "layer" is this one (https://arxiv.org/abs/1803.08494), as RWKV has it, over heads; "rms" leaves out
+    the mean, as Mamba-2 does. ``bias`` says whether b exists.
+    """
+
+    groups: int
+    epsilon: float
+    bias: bool
+    statistics: Literal["layer", "rms"] = "layer"
+
+    def check(self) -> None:
+        self.require(self.groups > 0, "groups", "must be > 0")
+        self.require(self.epsilon >= 0, "epsilon", "must be ≥ 0")
+
+    def params(self, width: int) -> dict[str, Param]:
+        if width % self.groups:
+            self.fail("groups", f"does not divide the width {width}")
+        scale = {"scale": Param(shape=(width,), axes="D", init=Ones())}
+        return scale | ({"bias": Param(shape=(width,), axes="D", init=Zeros())} if self.bias else {})
+
+    def forward(self, m: Any, x: Any, ctx: Any) -> Any:
+        xp = ctx.xp
+        wide = rearrange(upcast(xp, x), "... (G K) -> ... G K", G=self.groups)
+        if self.statistics == "layer":
+            wide = wide - xp.mean(wide, axis=-1, keepdims=True)
+        wide = wide / xp.sqrt(xp.mean(wide * wide, axis=-1, keepdims=True) + self.epsilon)
+        y = rearrange(wide, "... G K -> ... (G K)") * xp.astype(m.scale, wide.dtype)
+        return xp.astype(y + xp.astype(m.bias, y.dtype) if self.bias else y, x.dtype)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        return [
+            Example(spec=cls(groups=4, epsilon=1e-3, bias=True)),
+            Example(spec=cls(groups=2, epsilon=1e-2, bias=False, statistics="rms")),
         ]

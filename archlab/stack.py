@@ -1,20 +1,24 @@
 """A pattern of layers, repeated."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from archlab.spec import Example, Layer, Parts, substate, updated
 
 
 class Stack(Layer):
-    """The layers of ``pattern`` in order, the whole ``repeat`` times, then those of ``tail`` once.
+    """The layers of ``first`` once, those of ``pattern`` in order, the whole ``repeat`` times, those of ``tail`` once.
 
-    Layer i of the pattern's r-th turn is ``layers.{r · len(pattern) + i}``. ``pattern=(local, local, global_),
-    repeat=4, tail=(local,)`` makes 13 layers. Backends may scan over the turns; parameters are named
-    and initialised layer by layer all the same.
+    They are ``layers.0``, ``layers.1``, … in this order. ``pattern=(local, local, global_), repeat=4, tail=(local,)``
+    makes 13 layers. Backends may scan over the turns; parameters are named and initialised layer by layer all the same.
+
+    What a layer publishes (:meth:`archlab.context.Context.publish`) later layers of the stack can read; what a layer of
+    the pattern publishes, only those of its turn.
     """
 
     pattern: tuple[Layer, ...]
     repeat: int
+    first: tuple[Layer, ...] = ()
     tail: tuple[Layer, ...] = ()
 
     def check(self) -> None:
@@ -24,24 +28,40 @@ class Stack(Layer):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All layers in order."""
-        return self.pattern * self.repeat + self.tail
+        return self.first + self.pattern * self.repeat + self.tail
+
+    @property
+    def turns(self) -> range:
+        """The indices of the layers at which a turn begins."""
+        start = len(self.first)
+        return range(start, start + len(self.pattern) * self.repeat, len(self.pattern))
 
     def parts(self, width: int) -> Parts:
         return {"layers": [layer.at(width) for layer in self.layers]}
 
     def field_of(self, child: str) -> str:
         index = int(child.removeprefix("layers."))
-        turns = len(self.pattern) * self.repeat
-        return f"pattern[{index % len(self.pattern)}]" if index < turns else f"tail[{index - turns}]"
+        if index < self.turns.start:
+            return f"first[{index}]"
+        if index < self.turns.stop:
+            return f"pattern[{(index - self.turns.start) % len(self.pattern)}]"
+        return f"tail[{index - self.turns.stop}]"
 
     def depth(self, index: Any) -> Any:
         """How deep layer ``index`` is, from 0.0 to 1.0."""
         return index / max(len(self.layers) - 1, 1)
 
+    def contexts(self, ctx: Any) -> Iterator[Any]:
+        """Each layer's context: its depth, and what it can read."""
+        outer = turn = ctx.scoped()
+        for i in range(len(self.layers)):
+            turn = outer.scoped() if i in self.turns else outer if i == self.turns.stop else turn
+            yield turn.at_depth(self.depth(i))
+
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         states = []
-        for i, layer in enumerate(m.layers):
-            x, new = layer(x, ctx.at_depth(self.depth(i)), substate(substate(state, "layers"), i))
+        for i, (layer, inner) in enumerate(zip(m.layers, self.contexts(ctx), strict=True)):
+            x, new = layer(x, inner, substate(substate(state, "layers"), i))
             states.append(new)
         return x, updated(state, layers=states)
 
@@ -56,5 +76,5 @@ class Stack(Layer):
         pre, post = (residual_example(kind).spec for kind in (PreNorm, PostNorm))
         return [
             Example(spec=cls(pattern=(pre,), repeat=3)),  # type: ignore[arg-type]
-            Example(spec=cls(pattern=(pre, post), repeat=2, tail=(post,))),  # type: ignore[arg-type]
+            Example(spec=cls(first=(post,), pattern=(pre, post), repeat=2, tail=(post,))),  # type: ignore[arg-type]
         ]

@@ -63,10 +63,7 @@ class JaxBackend:
             output, state, records, losses = program.forward(
                 program.leaves(weights), x, where, state, start, capture=capture
             )
-            return Result(
-                output=np.asarray(output), intermediates={k: np.asarray(v) for k, v in records.items()},
-                state=state, losses={k: np.asarray(v) for k, v in losses.items()},
-            )  # fmt: skip
+            return _result(output, records, losses, state)
 
     def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
         with precision(policy):
@@ -74,14 +71,16 @@ class JaxBackend:
 
     def gradients(
         self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], cotangent: np.ndarray, *,
-        policy: Policy = Policy(), width: int | None = None,
-    ) -> tuple[Weights, np.ndarray | None]:  # fmt: skip
+        policy: Policy = Policy(), width: int | None = None, capture: bool = False,
+    ) -> tuple[Weights, Result]:  # fmt: skip
         program = self._program(spec, inputs, policy, width)
         with precision(policy):
             x, where = program.arguments(inputs)
             dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
-            grads, dx = program.backward(program.leaves(weights), x, where, np.asarray(cotangent).astype(dtype))
-            return program.split.unpack(grads), None if dx is None else np.asarray(dx)
+            slope = np.asarray(cotangent).astype(dtype)
+            grads, dx, notes = program.backward(program.leaves(weights), x, where, slope, capture=capture)
+            table = program.split.unpack(grads) | ({} if dx is None else {"x": np.asarray(dx)})
+            return table, _result(*notes)
 
     def trainer(
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
@@ -107,6 +106,13 @@ class JaxBackend:
     def _program(self, spec: Spec, inputs: Mapping[str, Any], policy: Policy, width: int | None) -> programs.Program:
         with precision(policy):
             return programs.program(spec, width_of(spec, width, inputs), policy)
+
+
+def _result(output: Any, records: Mapping[str, Any], losses: Mapping[str, Any], state: Any = None) -> Result:
+    return Result(
+        output=np.asarray(output), intermediates={k: np.asarray(v) for k, v in records.items()},
+        state=state, losses={k: np.asarray(v) for k, v in losses.items()},
+    )  # fmt: skip
 
 
 def _variables(module: Module) -> list[Any]:

@@ -27,7 +27,7 @@ class Program:
         with precision(policy):
             self.split = Split(build(spec, width, policy, empty))
         self.forward = jax.jit(self._forward, static_argnames="capture")
-        self.backward = jax.jit(self._backward)
+        self.backward = jax.jit(self._backward, static_argnames="capture")
 
     def leaves(self, weights: Mapping[str, np.ndarray]) -> list[jax.Array]:
         """Canonical weights on the policy's devices."""
@@ -51,15 +51,16 @@ class Program:
         output, state = self.call(leaves, x, where, state, start, records=records, losses=losses)
         return output, state, records or {}, losses
 
-    def _backward(self, leaves: Any, x: Any, where: Any, cotangent: Any) -> Any:
+    def _backward(self, leaves: Any, x: Any, where: Any, cotangent: Any, capture: bool) -> Any:
         def objective(leaves: Any, x: Any) -> Any:
-            losses: dict[str, Any] = {}
-            output, _ = self.call(leaves, x, where, losses=losses)
-            return jnp.sum(output * cotangent) + sum(losses.values())
+            output, _, records, losses = self._forward(leaves, x, where, None, 0, capture)
+            return jnp.sum(output * cotangent) + sum(losses.values()), (output, records, losses)
 
         if isinstance(x, dict):
-            return jax.grad(objective)(leaves, x), None
-        return jax.grad(objective, argnums=(0, 1))(leaves, x)
+            grads, notes = jax.grad(objective, has_aux=True)(leaves, x)
+            return grads, None, notes
+        grads, notes = jax.grad(objective, argnums=(0, 1), has_aux=True)(leaves, x)
+        return *grads, notes
 
     def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The input and where its tokens stand, on the policy's devices."""

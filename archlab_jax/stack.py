@@ -1,5 +1,6 @@
 """Repeated layers: written out, or one scan over the turns of the pattern."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -25,32 +26,34 @@ class Stack(Module):
         parts = [layer.at(part.width) for layer in spec.layers]
         # inside another scanned stack it is written out: that one's turns already hold its parameters
         scan = builder.policy.layers == "scan" and builder.turns is None
-        first = len(spec.pattern) * spec.repeat if scan else 0
+        self.scanned = range(spec.turns.start, spec.turns.stop) if scan else range(0)
         self.turns = Turns(path=path, length=len(spec.pattern), count=spec.repeat)
         turn = Builder(policy=builder.policy, weights=builder.weights, turns=self.turns)
-        scanned = parts[: len(spec.pattern)] if first else []
-        self.turn = nnx.List([turn.module(p, join(path, f"layers.{i}")) for i, p in enumerate(scanned)])
-        self.layers = nnx.List(
-            [builder.module(p, join(path, f"layers.{i}")) for i, p in enumerate(parts[first:], start=first)]
-        )  # fmt: skip
+
+        def modules(builder: Builder, indices: Sequence[int]) -> nnx.List:
+            return nnx.List([builder.module(parts[i], join(path, f"layers.{i}")) for i in indices])
+
+        self.turn = modules(turn, self.scanned[: len(spec.pattern)])
+        self.layers = modules(builder, [i for i in range(len(parts)) if i not in self.scanned])
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         if state is None:
             return self.train_layers(x, ctx), None
         states = []
-        for i, layer in enumerate(self.written_out()):
-            x, new = layer(x, ctx.at_depth(self.spec.depth(i)), substate(state, "layers")[i])
+        for i, (layer, inner) in enumerate(zip(self.written_out(), self.spec.contexts(ctx), strict=True)):
+            x, new = layer(x, inner, substate(state, "layers")[i])
             states.append(new)
         return x, updated(state, layers=states)
 
     def train_layers(self, x: Any, ctx: Any) -> Any:
         """All layers without state, scanned and rematerialised as the policy says."""
-        if len(self.turn):
-            x = self.scan(x, ctx)
-        offset = len(self.spec.layers) - len(self.layers)
-        for i, layer in enumerate(self.layers, start=offset):
-            x, notes = self.isolated(layer, ctx.at_depth(self.spec.depth(i)))(x)
-            publish(ctx, notes)
+        layers = iter(self.layers)
+        for i, inner in enumerate(self.spec.contexts(ctx)):
+            if i not in self.scanned:
+                x, notes = self.isolated(next(layers), inner)(x)
+                publish(inner, notes)
+            elif i == self.scanned.start:
+                x = self.scan(x, inner)
         return x
 
     def isolated(self, layer: Module, ctx: Any) -> Any:
@@ -59,8 +62,9 @@ class Stack(Module):
         def run(x: Any) -> Any:
             records: dict[str, Any] | None = None if ctx.records is None else {}
             losses: dict[str, Any] | None = None if ctx.losses is None else {}
-            y, _ = layer(x, ctx.replace(records=records, losses=losses), None)
-            return y, (records or {}, losses or {})
+            inner = ctx.replace(records=records, losses=losses).scoped()
+            y, _ = layer(x, inner, None)
+            return y, (records or {}, losses or {}, inner.news(ctx))
 
         return run if self.remat == "none" else jax.checkpoint(run, policy=REMAT[self.remat])
 
@@ -71,20 +75,22 @@ class Stack(Module):
 
         def one_turn(x: Any, inputs: Any) -> tuple[Any, Any]:
             state, turn = inputs
-            notes: tuple[dict, dict] = ({}, {})
+            records: dict[str, Any] | None = None if ctx.records is None else {}
+            losses: dict[str, Any] | None = None if ctx.losses is None else {}
+            scope = ctx.replace(records=records, losses=losses).scoped()
             for i, layer in enumerate(nnx.merge(graph, state)):
-                x, (records, losses) = self.isolated(layer, self.in_turn(ctx, turn, i))(x)
-                notes[0].update(records)
-                notes[1].update({n: notes[1].get(n, 0) + v for n, v in losses.items()})
-            return x, notes
+                x, notes = self.isolated(layer, self.in_turn(scope, turn, i))(x)
+                publish(scope, notes)
+            return x, (records or {}, losses or {})
 
         x, (records, losses) = jax.lax.scan(one_turn, x, (stacked, jnp.arange(self.turns.count)))
         named = {p: v[turn] for first, v in records.items() for turn, p in enumerate(self.turns.paths(first))}
-        publish(ctx, (named, {name: jnp.sum(v, axis=0) for name, v in losses.items()}))
+        publish(ctx, (named, {name: jnp.sum(v, axis=0) for name, v in losses.items()}, {}))
         return x
 
     def in_turn(self, ctx: Any, turn: Any, index: int) -> Any:
         """The context of the pattern's layer ``index`` in the traced turn ``turn``."""
+        index += self.scanned.start
         depths = [self.spec.depth(t * self.turns.length + index) for t in range(self.turns.count)]
         random = None if ctx.random is None else ctx.random.in_turn(self.turns, turn)
         return ctx.replace(random=random).at_depth(
@@ -94,19 +100,23 @@ class Stack(Module):
 
     def written_out(self) -> list[Module]:
         """All layers one by one, scanned ones cut from their stacks."""
-        if not len(self.turn):
-            return list(self.layers)
+        layers = list(self.layers)
+        if not self.scanned:
+            return layers
         graph: Any
         graph, stacked = nnx.split(self.turn)
-        layers: list[Module] = []
+        turns: list[Module] = []
         for turn in range(self.spec.repeat):
-            layers += list(nnx.merge(graph, jax.tree.map(lambda a, turn=turn: a[turn], stacked)))
-        return layers + list(self.layers)
+            turns += list(nnx.merge(graph, jax.tree.map(lambda a, turn=turn: a[turn], stacked)))
+        return layers[: self.scanned.start] + turns + layers[self.scanned.start :]
 
 
-def publish(ctx: Any, notes: tuple[dict, dict]) -> None:
-    """Hand on what an isolated layer noted."""
-    for path, value in notes[0].items():
+def publish(ctx: Any, notes: tuple[dict, dict, dict]) -> None:
+    """Hand on what an isolated layer noted and published."""
+    records, losses, values = notes
+    for path, value in records.items():
         ctx.record(path, value)
-    for name, value in notes[1].items():
+    for name, value in losses.items():
         ctx.add_loss(name, value)
+    for name, value in values.items():
+        ctx.publish(name, value)

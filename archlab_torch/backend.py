@@ -53,19 +53,12 @@ class TorchBackend:
         policy: Policy = Policy(), width: int | None = None, state: Any = None, capture: bool = True,
     ) -> Result:  # fmt: skip
         program = self._program(spec, weights, inputs, policy, width)
-        records: dict[str, Any] | None = {} if capture else None
         losses: dict[str, Any] = {}
-        hooks = programs.recording(program.module) if capture else []
-        with precision(policy), torch.no_grad():
+        with precision(policy), torch.no_grad(), programs.recording(program.module, capture) as records:
             x, where = program.arguments(inputs)
             start = 0 if state is None else tokens_seen(state)
             output, state = program.call(x, where, _copied(state), start, records=records, losses=losses)
-        for hook in hooks:
-            hook.remove()
-        return Result(
-            output=program.gather(output), intermediates={k: to_numpy(v) for k, v in (records or {}).items()},
-            state=state, losses={k: to_numpy(v) for k, v in losses.items()},
-        )  # fmt: skip
+        return _result(program, output, records, losses, state)
 
     def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
         tree = programs.state_schema(spec.at(width_of(spec, width)), batch, length)
@@ -73,21 +66,23 @@ class TorchBackend:
 
     def gradients(
         self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], cotangent: np.ndarray, *,
-        policy: Policy = Policy(), width: int | None = None,
-    ) -> tuple[Weights, np.ndarray | None]:  # fmt: skip
+        policy: Policy = Policy(), width: int | None = None, capture: bool = False,
+    ) -> tuple[Weights, Result]:  # fmt: skip
         program = self._program(spec, weights, inputs, policy, width)
         check_backward(policy.attention, program.device)
         dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
-        with precision(policy):
+        losses: dict[str, Any] = {}
+        with precision(policy), programs.recording(program.module, capture) as records:
             x, where = program.arguments(inputs)
             if not isinstance(x, dict):
                 x.requires_grad_()
-            losses: dict[str, Any] = {}
-            output, _ = program.call(x, where, losses=losses)
+            output, _ = program.call(x, where, records=records, losses=losses)
             objective = (output * program.share(np.asarray(cotangent).astype(dtype))).sum()
             (objective + sum(losses.values()) / program.size).backward()
         grads = {slot.path: slot.unpack(_gradient(slot.tensor)) for slot in program.slots}
-        return grads, None if isinstance(x, dict) else program.gather(_gradient(x))
+        if not isinstance(x, dict):
+            grads["x"] = program.gather(_gradient(x))
+        return grads, _result(program, output, records, losses)
 
     def trainer(
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
@@ -121,6 +116,13 @@ class TorchBackend:
         width = width_of(spec, width, inputs)
         canonical.check(spec.at(width), weights)
         return programs.Program(spec, width, policy, weights)
+
+
+def _result(program: programs.Program, output: Any, records: Any, losses: Any, state: Any = None) -> Result:
+    return Result(
+        output=program.gather(output), intermediates={k: to_numpy(v) for k, v in (records or {}).items()},
+        state=state, losses={k: to_numpy(v) for k, v in losses.items()},
+    )  # fmt: skip
 
 
 def _gradient(tensor: torch.Tensor) -> torch.Tensor:

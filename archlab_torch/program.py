@@ -1,6 +1,7 @@
 """A spec under a policy: its module, and how it is called with NumPy."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,10 +89,16 @@ def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarr
     return module
 
 
-def recording(module: nn.Module) -> list[Any]:
-    """Hooks that note every part's output under its path; remove them after the call."""
+@contextlib.contextmanager
+def recording(module: nn.Module, capture: bool) -> Iterator[dict[str, Any] | None]:
+    """A table in which every part notes its output under its path; None where none is asked for."""
 
     def note(part: Any, args: Any, output: Any) -> None:
         args[1].record(part.path, output)
 
-    return [part.register_forward_hook(note) for part in module.modules() if hasattr(part, "path")]
+    hooks = [part.register_forward_hook(note) for part in module.modules() if capture and hasattr(part, "path")]
+    try:
+        yield {} if capture else None
+    finally:
+        for hook in hooks:
+            hook.remove()

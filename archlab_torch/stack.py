@@ -39,15 +39,14 @@ class Stack(Module):
         if state is None:
             return self.train_layers(x, ctx), None
         states = []
-        for i, layer in enumerate(self.layers):
-            x, new = layer(x, ctx.at_depth(self.spec.depth(i)), substate(state, "layers")[i])
+        for i, (layer, inner) in enumerate(zip(self.layers, self.spec.contexts(ctx), strict=True)):
+            x, new = layer(x, inner, substate(state, "layers")[i])
             states.append(new)
         return x, updated(state, layers=states)
 
     def train_layers(self, x: Any, ctx: Any) -> Any:
         """All layers without state, rematerialised as the policy says."""
-        for i, layer in enumerate(self.layers):
-            inner = ctx.at_depth(self.spec.depth(i))
+        for layer, inner in zip(self.layers, self.spec.contexts(ctx), strict=True):
             if self.remat == "none":
                 x, _ = layer(x, inner, None)
             else:
@@ -55,14 +54,17 @@ class Stack(Module):
         return x
 
     def isolated(self, layer: nn.Module, ctx: Any, x: Any) -> Any:
-        """The layer's output, recomputed in the backward pass; what it notes is noted once."""
+        """The layer's output, recomputed in the backward pass; what it notes and publishes, it does once."""
 
         def run(x: Any) -> Any:
             losses: dict[str, Any] | None = None if ctx.losses is None else {}
-            y, _ = layer(x, ctx.replace(losses=losses), None)
-            return y, losses or {}
+            inner = ctx.replace(losses=losses).scoped()
+            y, _ = layer(x, inner, None)
+            return y, losses or {}, inner.news(ctx)
 
-        y, losses = checkpoint(run, x, use_reentrant=False, **REMAT[self.remat])
+        y, losses, values = checkpoint(run, x, use_reentrant=False, **REMAT[self.remat])
+        for name, value in values.items():
+            ctx.publish(name, value)
         for name, value in losses.items():
             ctx.add_loss(name, value)
         return y

@@ -25,7 +25,7 @@ from archlab.weights import DTYPES
 ENOUGH = 6  # alternatives of one kind that are tried
 
 # Values that no annotation tells.
-SUGGESTED = {("Linear", "axes"): ["D V", "D K"]}
+SUGGESTED = {("Linear", "axes"): ["D V", "D K"], ("LowRank", "axes"): ["D V", "D K"]}
 
 
 class Masks:

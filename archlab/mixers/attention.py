@@ -183,19 +183,17 @@ def attention_example(
 
 # --- the cache ----------------------------------------------------------------------------------------
 
-CACHED = ("keys", "values", "positions", "segments")
-
 
 def extended(xp: Any, state: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
-    """The cached keys followed by the new ones. Empty slots have segment 0 and are never seen."""
-    return {name: xp.concat([state[name], keys[name]], axis=1) for name in CACHED}
+    """What is cached of earlier tokens, followed by the new ones'. Empty slots have segment 0 and are never seen."""
+    return {name: xp.concat([state[name], new], axis=1) for name, new in keys.items()}
 
 
 def appended(ctx: Any, state: Any, keys: dict[str, Any]) -> Any:
     """The cache with the new keys in the next slots; a full cache (of a window) starts over at slot 0."""
     if state is None:
         return None
-    xp, slots, count = ctx.xp, state["keys"].shape[1], keys["keys"].shape[1]
+    xp, slots, count = ctx.xp, state["positions"].shape[1], keys["positions"].shape[1]
     first = (ctx.constant(np.arange(slots)) - state["index"]) % slots  # the first new key that falls on a slot
     latest = first + (count - 1 - first) // slots * slots  # and the last one, which stays
     source = xp.where(first < count, latest, xp.zeros_like(latest))
@@ -205,4 +203,4 @@ def appended(ctx: Any, state: Any, keys: dict[str, Any]) -> Any:
         replaced = xp.reshape(first < count, (1, slots) + (1,) * (fresh.ndim - 2))
         return xp.where(replaced, fresh, state[name])
 
-    return updated(state, **{name: merged(name) for name in CACHED}, index=state["index"] + count)
+    return updated(state, **{name: merged(name) for name in keys}, index=state["index"] + count)

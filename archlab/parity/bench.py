@@ -92,10 +92,29 @@ class Bench:
 
         return self.once(("forward", backend, variant, policy), run)
 
+    def passed(self, backend: str, variant: str, inputs: Inputs | None = None) -> Result:
+        """The backend's exact run of a variant, or of other ``inputs`` of its shapes.
+
+        Packed rows go through the forward pass by itself, as in evaluation, plain ones through that which their
+        gradients come from: each is compiled once.
+        """
+        policy = Policy.exact()
+        if inputs is None and variant == "plain":
+            return self.backpropagated(backend, variant, policy)[1]
+        if inputs is None:
+            return self.forward(backend, variant, policy)
+        if variant == "plain":
+            return self.differentiate(backend, self.weights, inputs, self.cotangent(variant), policy)[1]
+        return self.backend(backend).run(self.spec, self.weights, inputs, policy=policy)
+
     def gradients(self, backend: str, variant: str, policy: Policy) -> Weights:
         """The backend's gradients of Σ output · cotangent + auxiliary losses by parameter, and of ``x``."""
+        return self.backpropagated(backend, variant, policy)[0]
 
-        def run() -> Weights:
+    def backpropagated(self, backend: str, variant: str, policy: Policy) -> tuple[Weights, Result]:
+        """These gradients, and the forward pass that they went back through."""
+
+        def run() -> tuple[Weights, Result]:
             weights, inputs = self.held(variant, policy.compute)
             return self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
 
@@ -104,16 +123,17 @@ class Bench:
     def differentiate(
         self, backend: str, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray],
         cotangent: np.ndarray, policy: Policy,
-    ) -> Weights:  # fmt: skip
-        """The backend's gradients by parameter, with that of the input under "x" where there is one."""
-        grads, dx = self.backend(backend).gradients(self.spec, weights, inputs, cotangent, policy=policy)
-        grads = {path: np.asarray(g, dtype=np.float64) for path, g in grads.items()}
-        return grads if dx is None else grads | {"x": np.asarray(dx, dtype=np.float64)}
+    ) -> tuple[Weights, Result]:  # fmt: skip
+        """The backend's gradients by parameter, with that of the input under "x" where there is one, and its run."""
+        grads, result = self.backend(backend).gradients(
+            self.spec, weights, inputs, cotangent, policy=policy, capture=True
+        )
+        return {path: np.asarray(g, dtype=np.float64) for path, g in grads.items()}, result
 
     def true_gradients(self, backend: str, variant: str, dtype: str) -> Weights:
         """The backend's float64 gradients at weights and inputs that ``dtype`` can hold."""
         weights, inputs = self.held(variant, dtype)
-        return self.differentiate(backend, weights, inputs, self.cotangent(variant), Policy.exact())
+        return self.differentiate(backend, weights, inputs, self.cotangent(variant), Policy.exact())[0]
 
     def cotangent(self, variant: str) -> np.ndarray:
         """Standard normal, exact in bfloat16, of the output's shape."""
@@ -166,7 +186,7 @@ class Bench:
 
         def after(seed: int, size: float) -> dict[str, float]:
             weights, inputs = moved(self.weights, seed, size), moved(self.variants[variant], seed, size)
-            near = self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
+            near, _ = self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
             return {"": gradient_error(near, self.gradients(backend, variant, policy), least=1.0)[0]}
 
         sensitive = self.once(("gradient sensitivity", backend, variant), lambda: sensitivities(after))

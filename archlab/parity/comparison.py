@@ -17,7 +17,7 @@ from archlab.parity.cases import Case, content, root
 from archlab.parity.diagnosis import Diagnosis, diagnose
 from archlab.parity.explanation import explain_gradients
 from archlab.parity.gaps import Gap
-from archlab.parity.laws import slope_error
+from archlab.parity.slopes import slope_error
 from archlab.parity.tolerances import LIMITED, gradient_errors, relative
 from archlab.parity.trials import ForwardTrial
 from archlab.policy import Policy

@@ -10,10 +10,10 @@ from archlab.parity import tolerances
 from archlab.parity.bench import Bench
 from archlab.parity.diagnosis import Diagnosis, diagnose
 from archlab.parity.gaps import Gap
-from archlab.parity.laws import slope_error
 from archlab.parity.pair import EARLY, Pair
 from archlab.parity.report import VARIANTS
 from archlab.parity.sides import REFERENCE, Side
+from archlab.parity.slopes import slope_error
 from archlab.parity.step_trials import GradientTrial, flat
 from archlab.parity.tolerances import relative
 from archlab.parity.trials import ForwardTrial

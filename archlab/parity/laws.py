@@ -5,8 +5,6 @@
 example waives a law by that name.
 """
 
-import functools
-import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,8 +12,8 @@ import numpy as np
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, Row, named
 from archlab.parity.build_laws import compiled, sharded, weights
-from archlab.parity.cases import cotangent
 from archlab.parity.sequence_laws import causal, decode, padding
+from archlab.parity.slopes import slope_error
 from archlab.parity.tolerances import gradient_error, relative
 from archlab.policy import Policy
 
@@ -26,7 +24,7 @@ def forward(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """In float64 the output and every named intermediate are the reference's, for every variant of the input."""
     rows = []
     for variant in bench.variants:
-        got, truth = bench.forward(backend, variant, Policy.exact()), bench.truth(variant)
+        got, truth = bench.passed(backend, variant), bench.truth(variant)
         error, where = _worst(named(truth), named(got))
         rows.append(bench.row("forward", backend, "float64", error, tolerances.FORWARD, f"{variant}: {where}"))
     return rows
@@ -54,45 +52,13 @@ def gradients(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     return rows
 
 
-def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> float:
-    """|∇f · d − the slope of the reference along d| / ‖∇f‖ for a random d: ∇f · d is N(0, ‖∇f‖²)."""
-    norm = float(np.sqrt(sum(np.sum(g * g) for g in grads.values())))
-    direction = {p: cotangent(g.shape, bench.seed + zlib.crc32(p.encode())) for p, g in grads.items()}
-    claimed = sum(float(np.sum(g * direction[p])) for p, g in grads.items())
-    error = np.inf
-    for size in tolerances.DIFFERENCE_STEPS:
-        measured = bench.once(
-            ("slope", variant, size, *direction), functools.partial(slope, bench, variant, direction, size)
-        )
-        error = min(error, abs(claimed - measured) / (norm or 1.0))
-        if error <= tolerances.DIFFERENCE:
-            break
-    return error
-
-
-def slope(bench: Bench, variant: str, direction: dict[str, np.ndarray], size: float) -> float:
-    """The derivative of Σ output · cotangent + auxiliary losses along ``direction``, by four runs of the reference.
-
-    What ``direction`` does not name stays as it is.
-    """
-    inputs = bench.variants[variant]
-    start = dict(bench.weights) | ({"x": inputs["x"]} if "x" in direction else {})
-
-    def value(steps: int) -> float:
-        at = {p: a + steps * size * direction[p] if p in direction else a for p, a in start.items()}
-        x = {"x": at.pop("x")} if "x" in at else {}
-        result = bench.define(at, dict(inputs) | x)
-        return float(np.sum(result.output * bench.cotangent(variant)) + sum(result.losses.values()))
-
-    return (8.0 * (value(1) - value(-1)) - (value(2) - value(-2))) / (12.0 * size)
-
-
 def precision(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """In float32 and bfloat16 outputs and gradients are as near the truth as the dtype lets them be."""
     rows = []
     for dtype in tolerances.FLOORS:
         policy = Policy.exact(dtype)  # type: ignore[arg-type]
-        error = relative(bench.forward(backend, "offset", policy).output, bench.truth("offset", dtype).output)
+        _, result = bench.backpropagated(backend, "offset", policy)
+        error = relative(result.output, bench.truth("offset", dtype).output)
         limit = bench.forward_limit("offset", dtype)
         rows.append(bench.row("precision", backend, dtype, error, limit, "offset: output"))
         error, where = gradient_error(

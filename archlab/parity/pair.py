@@ -14,9 +14,9 @@ from archlab.model import Model
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, named
 from archlab.parity.gaps import Gap
-from archlab.parity.laws import slope_error
 from archlab.parity.report import VARIANTS
 from archlab.parity.sides import REFERENCE, Side
+from archlab.parity.slopes import slope_error
 from archlab.parity.step_trials import CourseTrial, Groups, LossTrial, course_groups
 from archlab.parity.tolerances import gradient_errors, relative
 from archlab.parity.training import CLIP, RATES, RULE, Course, drawn_batches, train

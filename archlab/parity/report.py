@@ -10,7 +10,7 @@ from archlab.model import Model
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, Row, named
 from archlab.parity.cases import Case
-from archlab.parity.laws import slope_error
+from archlab.parity.slopes import slope_error
 from archlab.parity.tolerances import gradient_errors, relative
 from archlab.parity.training import training_rows
 from archlab.policy import Policy

@@ -25,8 +25,8 @@ def causal(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
         batch, length = _shape(inputs)
         middle = length // 2 + 1
         later = np.broadcast_to(np.arange(length) >= middle, (batch, length))
-        before = bench.forward(backend, variant, EXACT).output
-        after = _run(bench, backend, changed(inputs, later, vocabulary(bench.case)))
+        before = bench.passed(backend, variant).output
+        after = bench.passed(backend, variant, changed(inputs, later, vocabulary(bench.case))).output
         error = difference(after[:, :middle], before[:, :middle])
         rows.append(bench.row("causal", backend, "float64", error, tolerances.EXACT, variant))
     return rows
@@ -111,9 +111,9 @@ def _influence(bench: Bench, backend: str, where: np.ndarray, judged: np.ndarray
     """How far the content at ``where`` reaches the outputs at ``judged``, and the gradients of these."""
     inputs = bench.variants["packed"]
     other = changed(inputs, where, vocabulary(bench.case))
-    before, after = bench.forward(backend, "packed", EXACT).output, _run(bench, backend, other)
+    before, after = bench.passed(backend, "packed").output, bench.passed(backend, "packed", other).output
     seen = bench.cotangent("packed") * judged.reshape(judged.shape + (1,) * (before.ndim - 2))
-    grads, again = (bench.differentiate(backend, bench.weights, i, seen, EXACT) for i in (inputs, other))
+    grads, again = (bench.differentiate(backend, bench.weights, i, seen, EXACT)[0] for i in (inputs, other))
     errors = {"output": difference(after[judged], before[judged])}
     if "x" in grads:
         errors["gradient of x there"] = difference(grads["x"][where], np.zeros_like(grads["x"][where]))
@@ -144,10 +144,6 @@ def documents(segments: np.ndarray) -> list[tuple[int, int, int]]:
         starts = [*np.flatnonzero(first[row]), segments.shape[1]]
         found += [(row, a, b) for a, b in itertools.pairwise(starts) if segments[row, a] > 0]
     return found
-
-
-def _run(bench: Bench, backend: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    return bench.backend(backend).run(bench.spec, bench.weights, inputs, policy=EXACT).output
 
 
 def _shape(inputs: Mapping[str, np.ndarray]) -> tuple[int, ...]:

@@ -1,0 +1,141 @@
+"""Times recurrent mixers over the length of the sequence: native form, definition, and attention.
+
+python benchmarks/mixers.py --backend torch --save
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from harness import Summary, summary
+from report import environment
+from rich.console import Console
+from rich.table import Table
+
+import archlab
+from archlab.backends import Trainer, backend_names, find_backend
+from archlab.optim.adamw import AdamW
+
+RESULTS = Path(__file__).parent / "results"
+WIDTH, VOCAB, LAYERS, TOKENS = 128, 64, 2, 4096
+NORM = archlab.RMSNorm(epsilon=1e-5)
+ADAMW = AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.1)
+MIXERS: dict[str, archlab.Mixer] = {
+    "Attention": archlab.Attention(heads=4, kv_heads=4, visibility="causal", bias=False, out_bias=False),
+    "GatedDeltaNet": archlab.GatedDeltaNet(
+        heads=4, key_heads=4, key_size=32, value_size=32, epsilon=1e-6, norm=NORM
+    ),
+    "Mamba2": archlab.Mamba2(heads=8, head_size=32, state_size=64, groups=1, norm=NORM),
+    "RGLRU": archlab.RGLRU(hidden=128, heads=4, bias=True),
+}  # fmt: skip
+
+
+def defined(mixer: archlab.Mixer) -> archlab.Mixer:
+    """The mixer as a class of its own, which no native form implements."""
+    kind = type(mixer)
+    forward = lambda self, m, x, ctx, state: kind.forward(self, m, x, ctx, state)  # noqa: E731
+    naive = type(f"Naive{kind.__name__}", (kind,), {"abstract": True, "forward": forward, "__annotations__": {}})
+    return naive(**{name: getattr(mixer, name) for name in mixer.__dataclass_fields__})
+
+
+def model(mixer: archlab.Mixer) -> archlab.LanguageModel:
+    """Two layers of nothing but the mixer."""
+    layer = archlab.Block(mixer=mixer, residual=archlab.PreNorm(norm=NORM))
+    stack = archlab.Stack(pattern=(layer,), repeat=LAYERS)
+    init = archlab.Normal(std=0.02)
+    return archlab.LanguageModel(vocab=VOCAB, width=WIDTH, embedding_init=init, stack=stack, norm=NORM, head=None)
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def measure(trainers: dict[str, Trainer], length: int, rounds: int) -> Iterator[tuple[str, str, Summary]]:
+    """(mixer, "forward" or "step", tokens a second), in turns; the first round compiles and does not count."""
+    drawn = np.random.default_rng(0).integers(0, VOCAB, (2, TOKENS // length, length), dtype=np.int32)
+    batch = {"tokens": drawn[0], "targets": drawn[1]}
+    passes: dict[str, Callable[[Trainer], Any]] = {
+        "forward": lambda t: t.evaluate(batch),
+        "step": lambda t: float(t.step(batch, 1e-3).loss),
+    }
+    times: dict[tuple[str, str], list[float]] = {(n, p): [] for n in trainers for p in passes}
+    for turn in range(rounds + 1):
+        for name, what in times:
+            taken = seconds(lambda name=name, what=what: passes[what](trainers[name]))  # type: ignore[misc]
+            if turn:
+                times[name, what].append(taken)
+    for (name, what), taken in times.items():
+        yield name, what, summary([batch["tokens"].size / t for t in taken])
+
+
+def main(
+    backend: Annotated[str, typer.Option(help="jax or torch; by default both.")] = "",
+    lengths: Annotated[str, typer.Option(help="Tokens in a row, separated by commas.")] = "256,512,1024,2048,4096",
+    naive: Annotated[int, typer.Option(help="The longest row at which definitions run too.")] = 512,
+    rounds: Annotated[int, typer.Option(help="Timed rounds.", min=2)] = 5,
+    save: Annotated[bool, typer.Option("--save", help="Write the tables into benchmarks/results.")] = False,
+) -> None:
+    """Tokens a second of two-layer models, by mixer and length; 4,096 tokens a batch."""
+    console, pages = Console(), []
+    for name in [backend] if backend else backend_names():
+        found: dict[tuple[str, str], dict[int, Summary]] = {}
+        for length in map(int, lengths.split(",")):
+            specs = MIXERS | ({f"{n}, definition": defined(m) for n, m in MIXERS.items()} if length <= naive else {})
+            trainers = {n: start(name, model(mixer)) for n, mixer in specs.items()}
+            for mixer, what, speed in measure(trainers, length, rounds):
+                found.setdefault((mixer, what), {})[length] = speed
+        console.print(table(name, found))
+        pages.append(markdown(name, found))
+    if save:
+        facts = environment(None, "cpu")
+        path = RESULTS / f"mixers-{os.cpu_count()}-cores.md"
+        lines = "\n".join(f"- {key}: {value}" for key, value in facts.items())
+        path.write_text("\n".join(["# Mixers over length", "", main.__doc__ or "", "", lines, "", *pages]))
+        console.print(f"written: {path}")
+
+
+def start(backend: str, spec: archlab.LanguageModel) -> Trainer:
+    weights = archlab.initial_weights(spec, seed=0)
+    return find_backend(backend).trainer(spec, weights=weights, optimizer=ADAMW, clip=1.0)
+
+
+def rows(found: dict[tuple[str, str], dict[int, Summary]]) -> tuple[list[int], list[list[str]]]:
+    """The lengths, and a line for each mixer and pass: tokens a second, in brackets times attention's."""
+    lengths = sorted({length for speeds in found.values() for length in speeds})
+
+    def cell(what: str, length: int, speeds: dict[int, Summary]) -> str:
+        if length not in speeds:
+            return ""
+        ratio = speeds[length].median / found["Attention", what][length].median
+        return f"{speeds[length].median:,.0f} ({ratio:.2f})"
+
+    return lengths, [[n, what, *(cell(what, t, speeds) for t in lengths)] for (n, what), speeds in found.items()]
+
+
+def table(backend: str, found: dict[tuple[str, str], dict[int, Summary]]) -> Table:
+    lengths, lines = rows(found)
+    shown = Table(title=f"{backend}: tokens a second (times attention's)")
+    for column in ("mixer", "pass", *(f"T = {t}" for t in lengths)):
+        shown.add_column(column, justify="right" if column.startswith("T") else "left")
+    for line in lines:
+        shown.add_row(*line)
+    return shown
+
+
+def markdown(backend: str, found: dict[tuple[str, str], dict[int, Summary]]) -> str:
+    lengths, lines = rows(found)
+    head = ["mixer", "pass", *(f"T = {t}" for t in lengths)]
+    body = [head, ["---"] * len(head), *lines]
+    return f"## {backend}\n\nTokens a second, in brackets times attention's.\n\n" + "".join(
+        f"| {' | '.join(line)} |\n" for line in body
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
