@@ -17,7 +17,7 @@ class GRU(Cell):
     reset "before": n = tanh(x W_n + b + (r ⊙ h) U_n + b_n) (the paper)
 
     The columns of W and U are those of r, z, n. ``state_bias`` says which gates have a bias beside h U: "all"
-    (PyTorch), "n" (Flax) or "none".
+    (PyTorch), "n" (Flax Linen) or "none" (Flax NNX).
     """
 
     gates = 3

@@ -14,7 +14,7 @@ class LSTM(Cell):
     (i, f, g, o) = x_t W + h_{t−1} U + b;  c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g);  h_t = σ(o) ⊙ tanh(c_t)
 
     The columns of W and U are those of the gates in the order i, f, g, o, PyTorch's. There are two biases in PyTorch
-    (``bias`` and ``state_bias``), one in Flax (``state_bias`` alone): their sum counts.
+    (``bias`` and ``state_bias``), one in Flax NNX (``state_bias`` alone): their sum counts.
     """
 
     gates = 4

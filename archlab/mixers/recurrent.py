@@ -29,9 +29,7 @@ class Cell(Mixer):
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         xp, entered = ctx.xp, m.input(x, ctx)
-        segments, same = continued(ctx, state)
-        zeros = xp.zeros_like(entered[:, 0, : self.hidden])
-        carry = tuple(zeros if state is None else xp.astype(state[name], zeros.dtype) for name in self.carried)
+        segments, same, carry = self.start(entered[:, 0, :1], ctx, state)
 
         def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
             entered, same = inputs
@@ -40,7 +38,20 @@ class Cell(Mixer):
             return carry, carry[0]
 
         carry, hidden = ctx.scan(step, carry, (entered, same))
-        return hidden, updated(state, segment=segments[:, -1], **dict(zip(self.carried, carry, strict=True)))
+        return hidden, self.remember(state, segments, carry)
+
+    def start(self, like: Any, ctx: Any, state: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+        """(B, T) documents, whether each token goes on with its neighbour's, and what is carried (B, F) each.
+
+        ``like`` (B, 1) has the dtype of the activations.
+        """
+        xp, zeros = ctx.xp, ctx.xp.zeros_like(ctx.xp.repeat(like, self.hidden, axis=1))
+        carry = tuple(zeros if state is None else xp.astype(state[name], zeros.dtype) for name in self.carried)
+        return *continued(ctx, state), carry
+
+    def remember(self, state: Any, segments: Any, carry: tuple[Any, ...]) -> Any:
+        """The state after the last token."""
+        return updated(state, segment=segments[:, -1], **dict(zip(self.carried, carry, strict=True)))
 
     def step(self, m: Any, ctx: Any, carry: tuple[Any, ...], entered: Any) -> tuple[Any, ...]:
         """What is carried on, from what was and the input's share of the gates (B, gates · F)."""

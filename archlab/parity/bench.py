@@ -95,8 +95,8 @@ class Bench:
     def passed(self, backend: str, variant: str, inputs: Inputs | None = None) -> Result:
         """The backend's exact run of a variant, or of other ``inputs`` of its shapes.
 
-        Packed rows go through the forward pass by itself, as in evaluation, plain ones through that which their
-        gradients come from: each is compiled once.
+        Packed rows go through the forward pass by itself, as in evaluation, and name their intermediates. Plain ones
+        go through that which their gradients come from, as in training: nobody listens. Each is compiled once.
         """
         policy = Policy.exact()
         if inputs is None and variant == "plain":
@@ -107,26 +107,28 @@ class Bench:
             return self.differentiate(backend, self.weights, inputs, self.cotangent(variant), policy)[1]
         return self.backend(backend).run(self.spec, self.weights, inputs, policy=policy)
 
-    def gradients(self, backend: str, variant: str, policy: Policy) -> Weights:
+    def gradients(self, backend: str, variant: str, policy: Policy, *, capture: bool = False) -> Weights:
         """The backend's gradients of Σ output · cotangent + auxiliary losses by parameter, and of ``x``."""
-        return self.backpropagated(backend, variant, policy)[0]
+        return self.backpropagated(backend, variant, policy, capture=capture)[0]
 
-    def backpropagated(self, backend: str, variant: str, policy: Policy) -> tuple[Weights, Result]:
+    def backpropagated(
+        self, backend: str, variant: str, policy: Policy, *, capture: bool = False
+    ) -> tuple[Weights, Result]:
         """These gradients, and the forward pass that they went back through."""
 
         def run() -> tuple[Weights, Result]:
             weights, inputs = self.held(variant, policy.compute)
-            return self.differentiate(backend, weights, inputs, self.cotangent(variant), policy)
+            return self.differentiate(backend, weights, inputs, self.cotangent(variant), policy, capture=capture)
 
-        return self.once(("gradients", backend, variant, policy), run)
+        return self.once(("gradients", backend, variant, policy, capture), run)
 
     def differentiate(
         self, backend: str, weights: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray],
-        cotangent: np.ndarray, policy: Policy,
+        cotangent: np.ndarray, policy: Policy, *, capture: bool = False,
     ) -> tuple[Weights, Result]:  # fmt: skip
         """The backend's gradients by parameter, with that of the input under "x" where there is one, and its run."""
         grads, result = self.backend(backend).gradients(
-            self.spec, weights, inputs, cotangent, policy=policy, capture=True
+            self.spec, weights, inputs, cotangent, policy=policy, capture=capture
         )
         return {path: np.asarray(g, dtype=np.float64) for path, g in grads.items()}, result
 

@@ -93,7 +93,7 @@ def compiled(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     for layers, remat in WAYS if own else WAYS[:1]:
         policy = Policy.exact().replace(layers=layers, remat=remat)  # type: ignore[arg-type]
         rows.append(_whole(stacked, backend, policy))
-        grads, where, limit = stacked.gradients(backend, "packed", policy), "slope", tolerances.DIFFERENCE
+        grads, where, limit = stacked.gradients(backend, "packed", policy, capture=True), "slope", tolerances.DIFFERENCE
         if own:  # its gradients written out are known
             error, where = gradient_error(grads, stacked.gradients(backend, "packed", Policy.exact()))
             limit = tolerances.GRADIENT
@@ -106,7 +106,7 @@ def compiled(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
 
 def _whole(bench: Bench, backend: str, policy: Policy) -> Row:
     """The compiled program's output and the names of its intermediates."""
-    got, truth = bench.backpropagated(backend, "packed", policy)[1], bench.truth("packed")
+    got, truth = bench.backpropagated(backend, "packed", policy, capture=True)[1], bench.truth("packed")
     same_names = got.intermediates.keys() == truth.intermediates.keys()
     error = relative(got.output, truth.output) if same_names else np.inf
     where = f"layers={policy.layers} remat={policy.remat}: output"
