@@ -33,6 +33,7 @@ from archlab.mixers.gated_delta_net import GatedDeltaNet
 from archlab.mixers.gru import GRU
 from archlab.mixers.latent_attention import LatentAttention
 from archlab.mixers.lstm import LSTM
+from archlab.mixers.mamba import Mamba
 from archlab.mixers.mamba2 import Mamba2
 from archlab.mixers.recurrent import Backward, Recurrent
 from archlab.mixers.rg_lru import RGLRU
@@ -114,6 +115,7 @@ __all__ = [
     "Lion",
     "Llama3Scaling",
     "LowRank",
+    "Mamba",
     "Mamba2",
     "Map",
     "Mesh",

@@ -111,6 +111,13 @@ class LogUniform(Init):
         return np.log(self.low + (self.high - self.low) * u)
 
 
+class LogRange(Init):
+    """log 1, log 2, … along the last axis (S4D's real law, https://arxiv.org/abs/2206.11893)."""
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return np.log(np.arange(1, shape[-1] + 1)) + np.zeros(shape)
+
+
 class InverseSoftplus(Init):
     """b with softplus(b) = e^u, u from U(log low, log high): steps spread evenly over their orders of magnitude."""
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import jax
-
 from archlab.mixers import rg_lru as specs
 from archlab.spec import updated
+from archlab_jax.kernels.scan import linear_scan
 from archlab_jax.module import Module, View, natives
 
 
@@ -16,6 +15,5 @@ class RGLRU(Module):
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         spec, m = self.spec, View(self)
         keep, add, hidden, segments, state = spec.project(m, x, ctx, state)
-        add = add.at[:, 0].add(keep[:, 0] * hidden)
-        _, h = jax.lax.associative_scan(lambda a, b: (a[0] * b[0], b[0] * a[1] + b[1]), (keep, add), axis=1)
+        h = linear_scan(keep, add, hidden)
         return spec.read(m, h, x, ctx), updated(state, hidden=h[:, -1], segment=segments[:, -1])

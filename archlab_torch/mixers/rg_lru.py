@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from archlab.mixers import rg_lru as specs
 from archlab.spec import updated
 from archlab_torch.kernels.scan import linear_scan
@@ -17,6 +15,5 @@ class RGLRU(Module):
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         spec = self.spec
         keep, add, hidden, segments, state = spec.project(self, x, ctx, state)
-        add = torch.cat([add[:, :1] + keep[:, :1] * hidden[:, None], add[:, 1:]], dim=1)
-        h = linear_scan(keep, add)
+        h = linear_scan(keep, add, hidden)
         return spec.read(self, h, x, ctx), updated(state, hidden=h[:, -1], segment=segments[:, -1])
