@@ -55,6 +55,7 @@ from archlab.residuals import OutputNorm, PostNorm, PreNorm, SandwichNorm
 from archlab.rotary import LinearScaling, Llama3Scaling, NTKScaling, RoPE, YarnScaling
 from archlab.run_config import RunConfig, TrainConfig
 from archlab.score_bias import ALiBi, RelativeBias
+from archlab.selection import TopBlocks
 from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param, Part, Shared, Spec, State
 from archlab.stack import Stack
 
@@ -154,6 +155,7 @@ __all__ = [
     "Stack",
     "State",
     "Tanh",
+    "TopBlocks",
     "TrainConfig",
     "TruncatedNormal",
     "Uniform",

@@ -29,6 +29,11 @@ def visible(
     return mask
 
 
+def same_chunk(ctx: Any, chunk: int, key_positions: Any) -> Any:
+    """(B, T, S) booleans: true where query and key stand in the same ``chunk`` positions of their document."""
+    return ctx.positions[:, :, None] // chunk == key_positions[:, None, :] // chunk
+
+
 def _same_document(ctx: Any, key_segments: Any) -> Any:
     segments = ctx.segments
     if segments is None:
@@ -37,8 +42,12 @@ def _same_document(ctx: Any, key_segments: Any) -> Any:
     return (segments[:, :, None] == keys) & (keys > 0)
 
 
-def visible_pairs(visibility: Visibility, window: int | None, length: int) -> float:
+def visible_pairs(visibility: Visibility, window: int | None, length: int, chunk: int | None = None) -> float:
     """How many keys a query sees on average in one full document of ``length``."""
+    if chunk is not None and chunk < length:
+        whole, rest = length // chunk, length % chunk
+        pairs = whole * chunk * visible_pairs(visibility, window, chunk)
+        return (pairs + rest * visible_pairs(visibility, window, rest)) / length if rest else pairs / length
     reach = min(window or length, length)
     back = (reach * (reach + 1) / 2 + (length - reach) * reach) / length  # Σ min(t, reach) / length
     return back if visibility != "bidirectional" else min(2 * back - 1, length)

@@ -5,14 +5,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from archlab.inits import FanInNormal, Init
+from archlab.inits import FanInNormal, Init, Normal
 from archlab.layers import Dropout, Linear
-from archlab.masks import Visibility, visible, visible_pairs
+from archlab.masks import Visibility, same_chunk, visible, visible_pairs
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
 from archlab.rotary import Rotary
 from archlab.score_bias import PositionBias
-from archlab.spec import Cost, Example, Mixer, Norm, Parts, State, updated
+from archlab.selection import Selection
+from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
 
 class Attention(Mixer):
@@ -24,6 +25,10 @@ class Attention(Mixer):
         K; by default width / heads.
     visibility, window
         Which keys a query sees, see :func:`archlab.masks.visible`.
+    chunk
+        c: a query sees only keys of the same c positions, 0 … c − 1, c … 2c − 1, … of its document (Llama 4).
+    selection
+        Which of these it sees by what they hold, see :mod:`archlab.selection`; None for all.
     rotary, score_bias
         Position schemes inside attention.
     qk_norm
@@ -31,6 +36,9 @@ class Attention(Mixer):
         ("heads": OLMo 2), by ``qk_norm_over``.
     softcap
         c: scores become c · tanh(scores / c) before the mask (Gemma 2).
+    sink
+        The law of a learned score for each head that every query sees beside those of its keys, and that has no value
+        (gpt-oss): a query need not attend to anything. None for none.
     scale
         By default 1/√K.
     bias, out_bias
@@ -44,11 +52,14 @@ class Attention(Mixer):
     head_size: int | None = None
     visibility: Visibility
     window: int | None = None
+    chunk: int | None = None
+    selection: Selection | None = None
     rotary: Rotary | None = None
     score_bias: PositionBias | None = None
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "heads"] = "head"
     softcap: float | None = None
+    sink: Init | None = None
     scale: float | None = None
     bias: bool
     out_bias: bool
@@ -62,6 +73,9 @@ class Attention(Mixer):
         self.require(self.heads % self.kv_heads == 0, "kv_heads", f"does not divide heads = {self.heads}")
         self.require(self.head_size is None or self.head_size > 0, "head_size", "must be > 0")
         self.require(self.window is None or self.window > 0, "window", "must be > 0")
+        self.require(self.chunk is None or self.chunk > 0, "chunk", "must be > 0")
+        whole = self.selection is None or self.reach is None
+        self.require(whole, "selection", "needs every key in the cache: window and chunk must be null")
         self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
         self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
         bias_heads = getattr(self.score_bias and self.score_bias.represents(), "heads", self.heads)
@@ -72,6 +86,16 @@ class Attention(Mixer):
         if self.head_size is None and width % self.heads:
             self.fail("heads", f"does not divide the width {width}: change it or give head_size")
         return self.head_size or width // self.heads
+
+    def params(self, width: int) -> dict[str, Param]:
+        return {"sink": Param(shape=(self.heads,), axes="H", init=self.sink)} if self.sink else {}
+
+    @property
+    def reach(self) -> int | None:
+        """How many keys a cache must hold; None for all."""
+        if self.window is None or self.chunk is None:
+            return self.window or self.chunk
+        return min(self.window, self.chunk)
 
     def parts(self, width: int) -> Parts:
         size = self.size(width)
@@ -84,13 +108,14 @@ class Attention(Mixer):
             "out": Linear(features=width, axes="HK D", bias=self.out_bias, init=self.out_init).at(inner),
             "query_norm": self.qk_norm and self.qk_norm.at(size if per_head else inner),
             "key_norm": self.qk_norm and self.qk_norm.at(size if per_head else outer),
+            "selection": self.selection and self.selection.at(width),
             "rotary": self.rotary and self.rotary.at(size),
             "score_bias": self.score_bias and self.score_bias.at(width),
             "dropout": Dropout(rate=self.dropout).at(width) if self.dropout else None,
         }
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
-        slots = min(length, self.window or length)
+        slots = min(length, self.reach or length)
         cache = State(shape=(batch, slots, self.kv_heads, self.size(width)), axes="B S G K")
         where = State(shape=(batch, slots), axes="B S", dtype="int")
         return {
@@ -134,18 +159,33 @@ class Attention(Mixer):
             scores = scores + m.score_bias(self.heads, ctx, keys["positions"], scores)
         if self.softcap:
             scores = self.softcap * xp.tanh(scores / self.softcap)
-        mask = visible(ctx, self.visibility, self.window, keys["positions"], keys["segments"])
-        weights = xp.astype(masked_softmax(xp, scores, mask[:, None, :, :]), dtype)
+        weights = xp.astype(self.softmax(m, scores, self.seen(m, q, keys, ctx), ctx), dtype)
         if self.dropout and ctx.random is not None:
             weights = m.dropout(weights, ctx)
         return einsum(weights, v, "B H T S, B S H K -> B T H K")
+
+    def seen(self, m: Any, q: Any, keys: dict[str, Any], ctx: Any) -> Any:
+        """(B, 1 or H, T, S) booleans: which keys a query sees."""
+        mask = visible(ctx, self.visibility, self.window, keys["positions"], keys["segments"])
+        mask = mask & same_chunk(ctx, self.chunk, keys["positions"]) if self.chunk else mask
+        mask = mask[:, None, :, :]
+        return m.selection(q, ctx, keys, mask) if self.selection else mask
+
+    def softmax(self, m: Any, scores: Any, mask: Any, ctx: Any) -> Any:
+        """Weights (B, H, T, S) of scores (B, H, T, S), of which a sink takes its share."""
+        xp = ctx.xp
+        if not self.sink:
+            return masked_softmax(xp, scores, mask)
+        sink = xp.zeros_like(scores[..., :1]) + xp.astype(m.sink, scores.dtype)[:, None, None]
+        always = xp.ones_like(mask[..., :1])
+        return masked_softmax(xp, xp.concat([scores, sink], axis=-1), xp.concat([mask, always], axis=-1))[..., :-1]
 
     def factor(self, size: int) -> float:
         return 1.0 / math.sqrt(size) if self.scale is None else self.scale
 
     def cost(self, width: int, length: int) -> Cost:
         pair = 4.0 * self.heads * self.size(width)  # q·k and weight·v for one pair of positions
-        seen = visible_pairs(self.visibility, self.window, length)
+        seen = visible_pairs(self.visibility, self.window, length, self.chunk)
         return Cost(visible=pair * seen, executed=pair * length)
 
     def saved(self, width: int, length: int) -> float:
@@ -162,13 +202,13 @@ class Attention(Mixer):
         return [
             attention_example(length=520),
             attention_example(kv_heads=2, head_size=6, bias=True, out_bias=True),
-            attention_example(kv_heads=1, window=5, length=20),
+            attention_example(kv_heads=1, window=5, length=20, sink=Normal(std=1.0)),
             attention_example(visibility="bidirectional", waive=one_way),
             attention_example(visibility="bidirectional", window=3, waive=one_way),
             attention_example(visibility="prefix", window=6, waive=prefix),
             attention_example(qk_norm=RMSNorm(epsilon=1e-6), qk_norm_over="head", softcap=2.0, scale=0.7),
             attention_example(qk_norm=LayerNorm(epsilon=1e-5, bias=True), qk_norm_over="heads", kv_heads=2),
-            attention_example(dropout=0.3),
+            attention_example(chunk=5, dropout=0.3, length=20),
         ]
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from archlab.errors import InputError
 from archlab.ops import masked_softmax, upcast
 
-FUSED_LACKS = ("bias", "softcap", "dropout")
+FUSED_LACKS = ("bias", "softcap", "dropout", "sink")
 
 
 def check_kernel(kernel: str, asked: Mapping[str, Any], where: str) -> None:
@@ -31,6 +31,7 @@ def attend(
     causal: bool,
     bias: Any | None,
     softcap: float | None,
+    sink: Any | None,
     drop: Callable[[Any], Any] | None,
     kernel: str,
 ) -> Any:
@@ -38,13 +39,15 @@ def attend(
 
     q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``mask`` (B, T, S) says which keys are seen; None
     where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
-    ``drop`` is applied to the weights. Rows that see nothing give 0.
+    ``sink`` (H) scores that each row sees too, without a value. ``drop`` is applied to the weights. Rows that see
+    nothing give 0.
     """
-    check_kernel(kernel, {"bias": bias is not None, "softcap": softcap, "dropout": drop}, "attention")
-    simple = bias is None and softcap is None and drop is None
+    asked = {"bias": bias is not None, "softcap": softcap, "dropout": drop, "sink": sink is not None}
+    check_kernel(kernel, asked, "attention")
+    simple = not any(asked.values())
     if kernel == "fused" or (kernel == "auto" and simple and _has_cudnn(q)):
         return _fused(q, k, v, scale, mask, causal)
-    return _dense(q, k, v, scale, mask, causal, bias, softcap, drop)
+    return _dense(q, k, v, scale, mask, causal, bias, softcap, sink, drop)
 
 
 def _has_cudnn(q: Any) -> bool:
@@ -62,7 +65,7 @@ def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any | None, causal: bool)
 
 
 def _dense(
-    q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: float | None, drop: Any
+    q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: Any, sink: Any, drop: Any
 ) -> Any:
     batch, length, heads, size = q.shape
     groups = k.shape[2]
@@ -77,8 +80,12 @@ def _dense(
         scores = softcap * jnp.tanh(scores / softcap)
     if causal:
         scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], dtype=bool)), scores, -jnp.inf)
+    if sink is not None:
+        extra = sink.astype(precise).reshape(1, groups, -1, 1, 1)
+        scores = jnp.concatenate([scores, jnp.broadcast_to(extra, (*scores.shape[:-1], 1))], axis=-1)
+        mask = None if mask is None else jnp.pad(mask, ((0, 0), (0, 0), (0, 1)), constant_values=True)
     weights = softmax(scores) if mask is None else masked_softmax(jnp, scores, mask[:, None, None])
-    weights = weights.astype(q.dtype)
+    weights = weights[..., : k.shape[1]].astype(q.dtype)
     if drop is not None:
         weights = drop(weights)
     out = jnp.einsum("BGRTS,BSGK->BTGRK", weights, v)

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from archlab.masks import visible
+from archlab.masks import same_chunk, visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_jax.kernels.attention import attend, check_kernel
@@ -20,16 +20,20 @@ class Attention(Module):
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
         self.kernel, spec = builder.policy.attention, part.spec
-        asked = {"bias": spec.score_bias, "softcap": spec.softcap, "dropout": spec.dropout}
+        asked = {"bias": spec.score_bias, "softcap": spec.softcap, "dropout": spec.dropout, "sink": spec.sink}
         check_kernel(self.kernel, asked, path)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         q, k, v = self.spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
-        if state is None and ctx.plain and self.spec.window is None and self.spec.visibility != "prefix":
+        if self.spec.selection:
+            keys, state = self.remember(k, v, ctx, state)
+            y = self.spec.attend(View(self), q, keys, ctx)
+        elif state is None and ctx.plain and self.spec.reach is None and self.spec.visibility != "prefix":
             y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
         else:
             keys, state = self.remember(k, v, ctx, state)
             mask = visible(ctx, self.spec.visibility, self.spec.window, keys["positions"], keys["segments"])
+            mask = mask & same_chunk(ctx, self.spec.chunk, keys["positions"]) if self.spec.chunk else mask
             y = self.attend(q, keys["keys"], keys["values"], ctx, mask=mask, positions=keys["positions"])
         return self.out(y.reshape(*x.shape[:2], -1), ctx), state
 
@@ -46,7 +50,7 @@ class Attention(Module):
             drop = lambda w: self.dropout(w.reshape(w.shape[0], -1, *w.shape[3:]), ctx).reshape(w.shape)  # noqa: E731
         return attend(
             q, k, v, scale=spec.factor(q.shape[-1]), mask=mask, causal=causal, bias=bias,
-            softcap=spec.softcap, drop=drop, kernel=self.kernel,
+            softcap=spec.softcap, sink=self.sink[...] if spec.sink else None, drop=drop, kernel=self.kernel,
         )  # fmt: skip
 
     def remember(self, k: Any, v: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
@@ -56,7 +60,7 @@ class Attention(Module):
         if state is None:
             return new, None
         slots, count = state["keys"].shape[1], k.shape[1]
-        if self.spec.window is not None and count > 1:  # early queries need keys that later ones push out
+        if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
             return specs.extended(jnp, state, new), specs.appended(ctx, state, new)
         start = state["index"] % slots
         kept = {n: lax.dynamic_update_slice_in_dim(state[n], new[n].astype(state[n].dtype), start, 1) for n in new}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from archlab.errors import InputError
 
-LACKS: dict[str, tuple[str, ...]] = {"fused": ("softcap", "dropout"), "flex": ("dropout",)}
+LACKS: dict[str, tuple[str, ...]] = {"fused": ("softcap", "dropout", "sink"), "flex": ("dropout", "sink")}
 """What a kernel cannot do."""
 
 
@@ -35,6 +35,7 @@ def attend(
     causal: bool,
     bias: Any | None,
     softcap: float | None,
+    sink: Any | None,
     drop: Callable[[Any], Any] | None,
     kernel: str,
 ) -> Any:
@@ -42,14 +43,16 @@ def attend(
 
     q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``mask`` (B, T, S) says which keys are seen; None
     where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
-    ``drop`` is applied to the weights. Rows that see nothing give 0.
+    ``sink`` (H) scores that each row sees too, without a value. ``drop`` is applied to the weights. Rows that see
+    nothing give 0.
     """
-    check_kernel(kernel, {"softcap": softcap, "dropout": drop}, "attention")
+    asked = {"softcap": softcap, "dropout": drop, "sink": sink is not None}
+    check_kernel(kernel, asked, "attention")
     if kernel == "flex":
         return _flex(q, k, v, scale, mask, causal, bias, softcap)
-    if kernel == "fused" or (kernel == "auto" and softcap is None and drop is None):
+    if kernel == "fused" or (kernel == "auto" and not any(asked.values())):
         return _fused(q, k, v, scale, mask, causal, bias)
-    return _dense(q, k, v, scale, mask, causal, bias, softcap, drop)
+    return _dense(q, k, v, scale, mask, causal, bias, softcap, sink, drop)
 
 
 def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any) -> Any:
@@ -96,7 +99,7 @@ def _flex(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: A
 
 
 def _dense(
-    q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: float | None, drop: Any
+    q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: Any, sink: Any, drop: Any
 ) -> Any:
     repeats, dtype = q.shape[2] // k.shape[2], q.dtype
     wide = torch.float64 if dtype == torch.float64 else torch.float32
@@ -113,7 +116,10 @@ def _dense(
     if mask is not None:
         seen = mask.any(dim=-1, keepdim=True)[:, None]
         scores = scores.masked_fill(~(mask[:, None] | ~seen), -torch.inf)
-    weights = torch.softmax(scores, dim=-1).to(dtype)
+    if sink is not None:
+        extra = sink.to(wide)[:, None, None].expand(*scores.shape[:-1], 1)
+        scores = torch.cat([scores, extra], dim=-1)
+    weights = torch.softmax(scores, dim=-1)[..., : k.shape[2]].to(dtype)
     if mask is not None and not causal:
         weights = weights.masked_fill(~seen, 0)
     if drop is not None:

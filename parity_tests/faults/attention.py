@@ -29,11 +29,11 @@ def tiled(right, q, k, v, *rest):
     return right(q, k.repeat(1, 1, repeats, 1), v.repeat(1, 1, repeats, 1), *rest)
 
 
-def rounded_scores(right, q, k, v, scale, mask, causal, bias, softcap, drop):
+def rounded_scores(right, *args):
     plain = torch.softmax
     torch_kernels.torch.softmax = lambda scores, dim: plain(scores.bfloat16().to(scores.dtype), dim=dim)
     try:
-        return right(q, k, v, scale, mask, causal, bias, softcap, drop)
+        return right(*args)
     finally:
         torch_kernels.torch.softmax = plain
 
