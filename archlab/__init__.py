@@ -16,6 +16,7 @@ from archlab.activations import (
     SquaredReLU,
     Tanh,
 )
+from archlab.adaptive_depth import AdaptiveDepth
 from archlab.backends import backend_names, build, find_backend, initial_weights
 from archlab.block import Block, ParallelBlock
 from archlab.block_linear import BlockLinear
@@ -24,6 +25,7 @@ from archlab.channels.mlp import MLP
 from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.config import Config, registered
 from archlab.errors import InputError
+from archlab.hyper_connections import HyperBlock, Streams
 from archlab.importing import load_file
 from archlab.inits import Constant, FanInNormal, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from archlab.layers import Dropout, DropPath, Embedding, Linear
@@ -35,6 +37,7 @@ from archlab.mixers.latent_attention import LatentAttention
 from archlab.mixers.lstm import LSTM
 from archlab.mixers.mamba import Mamba
 from archlab.mixers.mamba2 import Mamba2
+from archlab.mixers.parallel import Branch, ParallelMixers
 from archlab.mixers.recurrent import Backward, Recurrent
 from archlab.mixers.rg_lru import RGLRU
 from archlab.mixers.rwkv7 import RWKV7
@@ -77,12 +80,14 @@ __all__ = [
     "ALiBi",
     "Adafactor",
     "AdamW",
+    "AdaptiveDepth",
     "Architecture",
     "ArchitectureConfig",
     "Attention",
     "Backward",
     "Block",
     "BlockLinear",
+    "Branch",
     "Channel",
     "Config",
     "Constant",
@@ -102,6 +107,7 @@ __all__ = [
     "GatedDeltaNet",
     "GroupNorm",
     "Head",
+    "HyperBlock",
     "Identity",
     "Init",
     "InputError",
@@ -132,6 +138,7 @@ __all__ = [
     "Optimizer",
     "OutputNorm",
     "ParallelBlock",
+    "ParallelMixers",
     "Param",
     "Part",
     "Policy",
@@ -154,6 +161,7 @@ __all__ = [
     "SquaredReLU",
     "Stack",
     "State",
+    "Streams",
     "Tanh",
     "TopBlocks",
     "TrainConfig",

@@ -176,6 +176,7 @@ def _count(part: Part, path: str, name: str, length: int) -> PartAccount:
         return _count_user(part, path, name, length)
     below = tuple(_count(child, join(path, key), key, length) for key, child in children(part))
     paying = [child for child in below if path or not child.name.startswith("shared.")]
+    times = [part.spec.repeats().get(child.name, 1) for child in paying]
     params, cost = part.spec.params(part.width), part.spec.cost(part.width, length)
     own = sum(p.size for p in params.values())
     table = isinstance(part.spec, (Embedding, PositionTable))
@@ -187,8 +188,8 @@ def _count(part: Part, path: str, name: str, length: int) -> PartAccount:
         params=params,
         parameters=own + sum(c.parameters for c in below),
         embeddings=own if table else sum(c.embeddings for c in below),
-        flops=_add(cost, [c.flops for c in paying]),
-        saved=part.spec.saved(part.width, length) + sum(c.saved for c in paying),
+        flops=_add(cost, [c.flops for c, n in zip(paying, times, strict=True) for _ in range(n)]),
+        saved=part.spec.saved(part.width, length) + sum(n * c.saved for c, n in zip(paying, times, strict=True)),
         saved_by_layers=_by_layers(part, paying),
         children=below,
     )

@@ -6,8 +6,10 @@ A new file in ``archlab/mixers``, ``archlab/channels`` or ``archlab/optim`` is f
 import importlib
 import pkgutil
 
+import archlab.adaptive_depth
 import archlab.block
 import archlab.channels
+import archlab.hyper_connections
 import archlab.mixers
 import archlab.model
 import archlab.optim

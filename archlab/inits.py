@@ -38,6 +38,25 @@ class Ones(Init):
         return np.ones(shape)
 
 
+class OneHot(Init):
+    """1 at ``index`` of the last axis, else 0."""
+
+    index: int
+
+    def check(self) -> None:
+        self.require(self.index >= 0, "index", "must be ≥ 0")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return np.zeros(shape) + (np.arange(shape[-1]) == self.index)
+
+
+class Eye(Init):
+    """The identity matrix of the last two axes."""
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        return np.zeros(shape) + np.eye(shape[-2], shape[-1])
+
+
 class Constant(Init):
     """All ``value``."""
 

@@ -107,6 +107,10 @@ class Spec(Config):
         """Child specs by name, each at its width; a ``None`` child is absent."""
         return {}
 
+    def repeats(self) -> dict[str, int]:
+        """How often a child runs, each time with a decoding state of its own; one that is not named runs once."""
+        return {}
+
     def params(self, width: int) -> dict[str, Param]:
         """The spec's own parameters by name, children's not included."""
         return {}
@@ -251,14 +255,17 @@ def schema(part: Part) -> dict[str, Param]:
 def state_schema(part: Part, batch: int, length: int) -> dict[str, Any]:
     """The decoding state of a tree as nested dicts and lists of :class:`State`.
 
-    Its shape mirrors the parts: ``{"mixer": {"key": State, …}, "channel": {}}``.
+    Its shape mirrors the parts: ``{"mixer": {"key": State, …}, "channel": {}}``; a part that runs several times has a
+    list.
     """
     if isinstance(part.spec, Shared):
         return state_schema(part.spec.part.at(part.width), batch, length)
     tree: dict[str, Any] = dict(part.spec.state(part.width, batch, length))
     for name, child in part.spec.parts(part.width).items():
         assert name not in tree, f"{type(part.spec).__name__} has a state and a part called {name!r}"
-        if isinstance(child, Part):
+        if name in part.spec.repeats():
+            tree[name] = [state_schema(child, batch, length)] * part.spec.repeats()[name]
+        elif isinstance(child, Part):
             tree[name] = state_schema(child, batch, length)
         elif isinstance(child, list):
             tree[name] = [state_schema(c, batch, length) for c in child]

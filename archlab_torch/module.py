@@ -35,11 +35,11 @@ class Slot:
 
     def pack(self, array: np.ndarray) -> np.ndarray:
         """A canonical array in the layout of the module."""
-        return np.ascontiguousarray(self.view(array))
+        return np.asarray(self.view(array), order="C")
 
     def unpack(self, tensor: torch.Tensor) -> np.ndarray:
         """A tensor in the layout of the module as a canonical array."""
-        return np.ascontiguousarray(to_numpy(self.view(tensor)))
+        return np.asarray(to_numpy(self.view(tensor)), order="C")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
