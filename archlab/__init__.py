@@ -57,7 +57,7 @@ from archlab.recurrence import Decay
 from archlab.residuals import OutputNorm, PostNorm, PreNorm, SandwichNorm
 from archlab.rotary import LinearScaling, Llama3Scaling, NTKScaling, RoPE, YarnScaling
 from archlab.run_config import RunConfig, TrainConfig
-from archlab.score_bias import ALiBi, RelativeBias
+from archlab.score_bias import ALiBi, PublishedBias, RelativeBias, ReusedBias
 from archlab.selection import TopBlocks
 from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param, Part, Shared, Spec, State
 from archlab.stack import Stack
@@ -144,11 +144,13 @@ __all__ = [
     "Policy",
     "PostNorm",
     "PreNorm",
+    "PublishedBias",
     "RMSNorm",
     "RWKVChannel",
     "ReLU",
     "Recurrent",
     "RelativeBias",
+    "ReusedBias",
     "RoPE",
     "RunConfig",
     "SandwichNorm",

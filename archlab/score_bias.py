@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from archlab.config import Config
 from archlab.inits import Init
 from archlab.ops import angles, upcast
-from archlab.spec import Cost, Example, Param, Spec
+from archlab.spec import Cost, Example, Param, Parts, Spec
 
 
 class PositionBias(Spec):
@@ -116,3 +117,51 @@ class RelativeBias(PositionBias):
             cls(heads=4, buckets=8, max_distance=20, bidirectional=False, init=init),
             cls(heads=4, buckets=12, max_distance=9, bidirectional=True, init=init),
         ]
+
+
+class PublishedBias(PositionBias):
+    """``bias``, left under ``name`` for the layers that come later in the stack (T5's first layer)."""
+
+    name: str
+    bias: PositionBias
+
+    def represents(self) -> Config:
+        return self.bias.represents()
+
+    def parts(self, width: int) -> Parts:
+        return {"bias": self.bias.at(width)}
+
+    def forward(self, m: Any, heads: int, ctx: Any, key_positions: Any, like: Any) -> Any:
+        bias = m.bias(heads, ctx, key_positions, like)
+        ctx.publish(self.name, bias)
+        return bias
+
+    @classmethod
+    def variants(cls) -> list[PositionBias]:
+        return [cls(name="bias", bias=RelativeBias.variants()[0])]
+
+
+class ReusedBias(PositionBias):
+    """The bias that an earlier layer has published under ``name``: it is computed once (T5's other layers)."""
+
+    name: str
+
+    def forward(self, m: Any, heads: int, ctx: Any, key_positions: Any, like: Any) -> Any:
+        return ctx.read(self.name, m.path)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """A first layer with a bias, which two more use."""
+        from archlab.block import Block
+        from archlab.mixers.attention import attention_example
+        from archlab.norms import RMSNorm
+        from archlab.residuals import PreNorm
+        from archlab.stack import Stack
+
+        own = PublishedBias(name="bias", bias=RelativeBias.variants()[0])
+        residual = PreNorm(norm=RMSNorm(epsilon=1e-2))
+        first, later = (
+            Block(mixer=attention_example(score_bias=bias).spec, residual=residual)  # type: ignore[arg-type]
+            for bias in (own, ReusedBias(name="bias"))
+        )
+        return Example(spec=Stack(first=(first,), pattern=(later,), repeat=2))
