@@ -164,4 +164,4 @@ class ReusedBias(PositionBias):
             Block(mixer=attention_example(score_bias=bias).spec, residual=residual)  # type: ignore[arg-type]
             for bias in (own, ReusedBias(name="bias"))
         )
-        return Example(spec=Stack(first=(first,), pattern=(later,), repeat=2))
+        return [Example(spec=Stack(first=(first,), pattern=(later,), repeat=2))]

@@ -15,7 +15,7 @@ from archlab.reference import takes_state
 from archlab.spec import Spec, State, schema, state_schema
 from archlab.weights import DTYPES, check
 from archlab_jax.module import Builder, Module, Split
-from archlab_jax.runtime import context, place_batch, place_params, place_state, precision
+from archlab_jax.runtime import compiler_options, context, place_batch, place_params, place_state, precision
 
 
 class Program:
@@ -26,8 +26,9 @@ class Program:
         empty = {path: np.broadcast_to(np.float32(0), p.shape) for path, p in schema(self.part).items()}
         with precision(policy):
             self.split = Split(build(spec, width, policy, empty))
-        self.forward = jax.jit(self._forward, static_argnames="capture")
-        self.backward = jax.jit(self._backward, static_argnames="capture")
+        options = compiler_options(policy)
+        self.forward = jax.jit(self._forward, static_argnames="capture", compiler_options=options)
+        self.backward = jax.jit(self._backward, static_argnames="capture", compiler_options=options)
 
     def leaves(self, weights: Mapping[str, np.ndarray]) -> list[jax.Array]:
         """Canonical weights on the policy's devices."""

@@ -16,7 +16,7 @@ from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
 from archlab_jax.optim import rule
 from archlab_jax.program import Program, program
-from archlab_jax.runtime import SOURCES, place_batch, place_params, precision
+from archlab_jax.runtime import SOURCES, compiler_options, place_batch, place_params, precision
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -44,8 +44,9 @@ class Trainer:
             self.leaves = self.program.leaves(weights)
             self.opt = self.rule.initial(self.leaves)
             self.count = 0
-            self._step = jax.jit(self._train, donate_argnums=(0, 1))
-            self._evaluate = jax.jit(self._loss)
+            options = compiler_options(policy)
+            self._step = jax.jit(self._train, donate_argnums=(0, 1), compiler_options=options)
+            self._evaluate = jax.jit(self._loss, compiler_options=options)
 
     def step(self, batch: Batch, rate: float) -> StepMetrics:
         with precision(self.policy):
