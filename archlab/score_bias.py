@@ -137,8 +137,8 @@ class PublishedBias(PositionBias):
         return bias
 
     @classmethod
-    def variants(cls) -> list[PositionBias]:
-        return [cls(name="bias", bias=RelativeBias.variants()[0])]
+    def examples(cls) -> list[Example]:
+        return [reuse_example()]
 
 
 class ReusedBias(PositionBias):
@@ -151,17 +151,21 @@ class ReusedBias(PositionBias):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        """A first layer with a bias, which two more use."""
-        from archlab.block import Block
-        from archlab.mixers.attention import attention_example
-        from archlab.norms import RMSNorm
-        from archlab.residuals import PreNorm
-        from archlab.stack import Stack
+        return [reuse_example()]
 
-        own = PublishedBias(name="bias", bias=RelativeBias.variants()[0])
-        residual = PreNorm(norm=RMSNorm(epsilon=1e-2))
-        first, later = (
-            Block(mixer=attention_example(score_bias=bias).spec, residual=residual)  # type: ignore[arg-type]
-            for bias in (own, ReusedBias(name="bias"))
-        )
-        return [Example(spec=Stack(first=(first,), pattern=(later,), repeat=2))]
+
+def reuse_example() -> Example:
+    """A first layer with a bias, which two more use."""
+    from archlab.block import Block
+    from archlab.mixers.attention import attention_example
+    from archlab.norms import RMSNorm
+    from archlab.residuals import PreNorm
+    from archlab.stack import Stack
+
+    own = PublishedBias(name="bias", bias=RelativeBias.variants()[0])
+    residual = PreNorm(norm=RMSNorm(epsilon=1e-2))
+    first, later = (
+        Block(mixer=attention_example(score_bias=bias).spec, residual=residual)  # type: ignore[arg-type]
+        for bias in (own, ReusedBias(name="bias"))
+    )
+    return Example(spec=Stack(first=(first,), pattern=(later,), repeat=2))
