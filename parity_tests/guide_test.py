@@ -1,0 +1,53 @@
+"""docs/add-a-mixer.md: its files, its commands and its proof, as a reader would use them."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "add-a-mixer.md").read_text()
+FILES = re.findall(r"```python (\S+)\n(.*?)```", GUIDE, re.S)
+PROGRAM = Path(sys.executable).with_name("archlab")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the files of the guide, and the configs."""
+    folder = tmp_path_factory.mktemp("guide")
+    for name, text in FILES:
+        (folder / name).write_text(text)
+    (folder / "configs").symlink_to(ROOT / "configs")
+    return folder
+
+
+def test_the_files_are_there_and_short():
+    lengths = {name: len(text.splitlines()) for name, text in FILES}
+    assert [*lengths] == ["min_gru.py", "min_gru_jax.py", "min_gru_torch.py"]
+    assert ", ".join(map(str, lengths.values())) in GUIDE  # it tells how long they are
+
+
+@pytest.mark.xdist_group("guide")
+def test_its_commands_run(folder):
+    (block,) = re.findall(r"```bash\n(.*?)```", GUIDE, re.S)
+    for line in block.strip().splitlines():
+        words = [str(PROGRAM), *shlex.split(line)[1:]]
+        if words[1] == "train":
+            words.insert(3, "train.steps=10")
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.xdist_group("guide")
+def test_its_proof_holds(folder):
+    (program,) = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith("all laws hold")
