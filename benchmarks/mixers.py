@@ -30,7 +30,12 @@ MIXERS: dict[str, archlab.Mixer] = {
         heads=4, key_heads=4, key_size=32, value_size=32, epsilon=1e-6, norm=NORM
     ),
     "Mamba2": archlab.Mamba2(heads=8, head_size=32, state_size=64, groups=1, norm=NORM),
+    "Mamba": archlab.Mamba(hidden=256, state_size=16, step_rank=8),
+    "RWKV7": archlab.RWKV7(
+        heads=4, decay_rank=16, rate_rank=16, gate_rank=32, norm=archlab.GroupNorm(groups=4, epsilon=64e-5, bias=True)
+    ),
     "RGLRU": archlab.RGLRU(hidden=128, heads=4, bias=True),
+    "LSTM": archlab.LSTM(hidden=128, bias=True, state_bias=True),
 }  # fmt: skip
 
 

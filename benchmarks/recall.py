@@ -14,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 import archlab
+from archlab.accounting import account
 from archlab.backends import backend_names, find_backend
 from archlab.data.recall import recall_batch
 from archlab.optim.adamw import AdamW
@@ -83,7 +84,7 @@ def main(
         curves = np.array([curve[:20] for curve, _ in found.values()])
         apart = float(np.max(np.ptp(curves, axis=0) / curves.min(axis=0)))
         ends = [end for _, end in found.values()]
-        size = archlab.account(spec, length=4 * PAIRS).parameters
+        size = account(spec, length=4 * PAIRS).parameters
         verdict = "yes" if max(ends) < 0.5 else "in part" if max(ends) < 3.0 else "no"
         lines.append([name, f"{size:,}", *(f"{end:.3f}" for end in ends), f"{apart:.1e}", verdict])
     shown = Table(*columns, title=f"associative recall, {PAIRS} pairs, {steps} steps: held-out loss in nats")
