@@ -9,6 +9,7 @@ from archlab.mixers import gated_delta_net as specs
 from archlab.recurrence import continued
 from archlab.spec import updated
 from archlab_jax.kernels import chunks
+from archlab_jax.kernels.triangular import unit_lower_inverse
 from archlab_jax.module import Module, View, natives
 
 
@@ -40,9 +41,7 @@ def in_chunks(q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: 
     q, k, v, beta = (chunks.split(a, size) for a in (q, k, v, beta[..., None]))
     k_t = jnp.swapaxes(k, -1, -2)
     system = jnp.tril(beta * (k @ k_t) * fades.within, -1)
-    written = jax.scipy.linalg.solve_triangular(
-        system, beta * jnp.concatenate([v, fades.before * k], -1), lower=True, unit_diagonal=True
-    )
+    written = unit_lower_inverse(system) @ (beta * jnp.concatenate([v, fades.before * k], -1))
     own, of_memory = jnp.split(written, [v.shape[-1]], axis=-1)
 
     def step(memory: Any, inputs: Any) -> tuple[Any, Any]:

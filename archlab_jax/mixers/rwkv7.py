@@ -9,6 +9,7 @@ from archlab.mixers import rwkv7 as specs
 from archlab.recurrence import continued
 from archlab.spec import updated
 from archlab_jax.kernels import chunks
+from archlab_jax.kernels.triangular import unit_lower_inverse
 from archlab_jax.module import Module, View, natives
 
 SIZE = 16  # a chunk's decays multiply up to e^−9.7 at most: their inverse loses nothing in float32
@@ -44,8 +45,7 @@ def in_chunks(r: Any, decay: Any, k: Any, v: Any, removal: Any, taken: Any, same
     keys, takes = (jnp.swapaxes(a * fades.back, -1, -2) for a in (k, taken))
     system = jnp.where(fades.earlier, asked @ takes, 0)
     sides = jnp.concatenate([jnp.where(fades.earlier, asked @ keys, 0) @ v, fades.first * asked], -1)
-    held = jax.scipy.linalg.solve_triangular(system, sides, lower=True, unit_diagonal=True)
-    own, of_memory = jnp.split(held, [v.shape[-1]], axis=-1)
+    own, of_memory = jnp.split(unit_lower_inverse(system) @ sides, [v.shape[-1]], axis=-1)
     near, less = (jnp.where(fades.seen, r @ a, 0) for a in (keys, takes))
 
     def step(memory: Any, inputs: Any) -> tuple[Any, Any]:
