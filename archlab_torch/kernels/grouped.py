@@ -1,0 +1,77 @@
+"""Matrix products of rows that are sorted by group, each group with a matrix of its own.
+
+PyTorch's own (``grouped_mm``) takes no float64; elsewhere it is a loop over the groups, behind an operator that
+compilers leave alone: how many rows a group has is known only when it runs.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+ROWS = 8  # a group's rows are filled up to a multiple: a CPU's last rows go through other instructions, and round otherwise
+ALIGNED = 16  # bytes, for rows of what grouped_mm reads
+
+
+def product(x: Any, w: Any, ends: Any) -> Any:
+    """Rows x (N, D), those up to ``ends[0]`` times w[0], the next up to ``ends[1]`` times w[1]: w (G, D, F) → (N, F)."""
+    if x.is_cuda and x.dtype == torch.bfloat16 and all(2 * n % ALIGNED == 0 for n in w.shape[1:]):
+        return F.grouped_mm(x, w, offs=ends.to(torch.int32))
+    return grouped_matmul(x, w, ends)
+
+
+def add(y: Any, b: Any, group: Any) -> Any:
+    """y + b[group], b (G, F), computed in float32 and rounded once, as is the sum that is the gradient of b."""
+    wide = torch.promote_types(y.dtype, torch.float32)
+    return (y.to(wide) + b.to(wide).index_select(0, group)).to(y.dtype)
+
+
+@torch.library.custom_op("archlab::grouped_matmul", mutates_args=())
+def grouped_matmul(x: torch.Tensor, w: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """:func:`product` by a loop over the groups."""
+    y = x.new_empty(x.shape[0], w.shape[2])
+    for group, (start, end) in enumerate(bounds(ends)):
+        y[start:end] = (filled(x[start:end]) @ w[group])[: end - start]
+    return y
+
+
+@torch.library.custom_op("archlab::grouped_outer", mutates_args=())
+def grouped_outer(x: torch.Tensor, y: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """xᵀ y (G, D, F) of each group's rows x (N, D) and y (N, F)."""
+    w = x.new_empty(ends.shape[0], x.shape[1], y.shape[1])
+    for group, (start, end) in enumerate(bounds(ends)):
+        w[group] = filled(x[start:end]).T @ filled(y[start:end])
+    return w
+
+
+def bounds(ends: torch.Tensor) -> list[tuple[int, int]]:
+    """The first row of each group and the one after its last."""
+    stops = ends.tolist()
+    return list(zip([0, *stops[:-1]], stops, strict=True))
+
+
+def filled(x: torch.Tensor) -> torch.Tensor:
+    """Rows (N, D), and zeros up to a multiple of :data:`ROWS`."""
+    return F.pad(x, (0, 0, 0, -x.shape[0] % ROWS))
+
+
+@grouped_matmul.register_fake
+def _(x: torch.Tensor, w: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    return x.new_empty(x.shape[0], w.shape[2])
+
+
+@grouped_outer.register_fake
+def _(x: torch.Tensor, y: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    return x.new_empty(ends.shape[0], x.shape[1], y.shape[1])
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, Any, None]:
+    x, w, ends = ctx.saved_tensors
+    return grouped_matmul(grad, w.mT, ends), grouped_outer(x, grad, ends), None
+
+
+grouped_matmul.register_autograd(_backward, setup_context=_keep)
