@@ -2,6 +2,9 @@
 
 PyTorch's own (``grouped_mm``) takes no float64; elsewhere it is a loop over the groups, behind an operator that
 compilers leave alone: how many rows a group has is known only when it runs.
+
+A row's product does not depend on which other rows there are. A matrix's gradient is a sum over its rows, and where
+they stand decides in which order a CPU adds more than some hundred of them: other rows move its last bits then.
 """
 
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-ROWS = 8  # a group's rows are filled up to a multiple: a CPU's last rows go through other instructions, and round otherwise
+TILE = 8  # matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise
 ALIGNED = 16  # bytes, for rows of what grouped_mm reads
 
 
@@ -31,7 +34,7 @@ def grouped_matmul(x: torch.Tensor, w: torch.Tensor, ends: torch.Tensor) -> torc
     """:func:`product` by a loop over the groups."""
     y = x.new_empty(x.shape[0], w.shape[2])
     for group, (start, end) in enumerate(bounds(ends)):
-        y[start:end] = (filled(x[start:end]) @ w[group])[: end - start]
+        y[start:end] = (filled(x[start:end]) @ filled(w[group]))[: end - start, : w.shape[2]]
     return y
 
 
@@ -40,7 +43,7 @@ def grouped_outer(x: torch.Tensor, y: torch.Tensor, ends: torch.Tensor) -> torch
     """xᵀ y (G, D, F) of each group's rows x (N, D) and y (N, F)."""
     w = x.new_empty(ends.shape[0], x.shape[1], y.shape[1])
     for group, (start, end) in enumerate(bounds(ends)):
-        w[group] = filled(x[start:end]).T @ filled(y[start:end])
+        w[group] = (filled(x[start:end]).T @ filled(y[start:end]))[: x.shape[1], : y.shape[1]]
     return w
 
 
@@ -51,8 +54,9 @@ def bounds(ends: torch.Tensor) -> list[tuple[int, int]]:
 
 
 def filled(x: torch.Tensor) -> torch.Tensor:
-    """Rows (N, D), and zeros up to a multiple of :data:`ROWS`."""
-    return F.pad(x, (0, 0, 0, -x.shape[0] % ROWS))
+    """A matrix with rows and columns of zeros up to multiples of :data:`TILE`."""
+    rows, columns = (-size % TILE for size in x.shape)
+    return F.pad(x, (0, columns, 0, rows)) if rows or columns else x
 
 
 @grouped_matmul.register_fake
