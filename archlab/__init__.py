@@ -21,6 +21,8 @@ from archlab.block import Block, ParallelBlock
 from archlab.block_linear import BlockLinear
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
+from archlab.channels.moe import MoE
+from archlab.channels.routing import ExpertChoiceRouter, Groups, Router, TopKRouter
 from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.config import Config, registered
 from archlab.errors import InputError
@@ -47,6 +49,7 @@ from archlab.optim.muon import Muon
 from archlab.optim.optimizer import Optimizer
 from archlab.optim.schedules import ConstantRate, WarmupCosine
 from archlab.optim.sgd import SGD
+from archlab.optim.sign_step import SignStep
 from archlab.policy import Mesh, Policy
 from archlab.positions import LearnedPositions, SinusoidalPositions
 from archlab.recurrence import Decay
@@ -92,6 +95,7 @@ __all__ = [
     "Embedding",
     "Example",
     "Experiment",
+    "ExpertChoiceRouter",
     "FanInNormal",
     "FeedForward",
     "GELUErf",
@@ -99,6 +103,7 @@ __all__ = [
     "GELUTanh",
     "GatedDeltaNet",
     "GroupNorm",
+    "Groups",
     "Head",
     "Identity",
     "Init",
@@ -118,6 +123,7 @@ __all__ = [
     "Map",
     "Mesh",
     "Mixer",
+    "MoE",
     "Model",
     "ModelBuilder",
     "MultiHeadAttention",
@@ -140,18 +146,21 @@ __all__ = [
     "Recurrent",
     "RelativeBias",
     "RoPE",
+    "Router",
     "RunConfig",
     "SandwichNorm",
     "Shared",
     "ShortConv",
     "SiLU",
     "Sigmoid",
+    "SignStep",
     "SinusoidalPositions",
     "Spec",
     "SquaredReLU",
     "Stack",
     "State",
     "Tanh",
+    "TopKRouter",
     "TrainConfig",
     "TruncatedNormal",
     "Uniform",

@@ -131,7 +131,7 @@ class Backend(Protocol):
         width: int | None = None,
         capture: bool = False,
     ) -> tuple[Weights, Result]:
-        """Gradients of Σ output · cotangent + auxiliary losses + drives, and the forward pass that they went back through.
+        """Gradients of Σ output · cotangent + auxiliary losses + drives, and the forward pass that they came through.
 
         They are named by parameter, that of ``x`` where it is an input "x".
         """

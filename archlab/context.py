@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from archlab.errors import InputError
 
-
 TABLES = ("records", "losses", "drives", "stats")  # where parts leave notes on the way
 
 
@@ -121,8 +120,7 @@ class Context:
 
     def unnoted(self) -> "Context":
         """The same context with empty tables where this one has any: what is noted there stays apart."""
-        empty = {table: None if getattr(self, table) is None else {} for table in TABLES}
-        return dataclasses.replace(self, **empty)
+        return self.replace(**{table: None if getattr(self, table) is None else {} for table in TABLES})
 
     def notes(self) -> dict[str, Any]:
         """All that was noted, by table."""

@@ -7,7 +7,7 @@ from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
 from archlab.channels.routing import Groups, Router, TopKRouter
 from archlab.config import FieldError
-from archlab.inits import Init, Normal, Zeros
+from archlab.inits import Init, Normal
 from archlab.layers import Linear
 from archlab.ops import upcast
 from archlab.optim.sign_step import SignStep
@@ -64,7 +64,9 @@ class Experts(Map):
         if isinstance(child.spec, Linear):
             return ExpertLinear(count=self.count, linear=child.spec).at(child.width)
         if child.spec.params(child.width) or list(children(child)):
-            raise FieldError("", f"has a part {type(child.spec).__name__}; only linear maps and activations can be stacked")
+            raise FieldError(
+                "", f"has a part {type(child.spec).__name__}; only linear maps and activations can be stacked"
+            )
         return child
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:

@@ -52,7 +52,7 @@ class Router(Map):
     def logits(self, m: Any, x: Any, ctx: Any) -> Any:
         """x W (B, T, E), in float32 at least."""
         x = upcast(ctx.xp, x) if self.dtype == "float32" else x
-        return upcast(ctx.xp, x @ ctx.xp.astype(m.kernel, x.dtype))
+        return upcast(ctx.xp, ctx.xp.astype(x @ ctx.xp.astype(m.kernel, x.dtype), x.dtype))
 
     def scored(self, logits: Any, ctx: Any) -> Any:
         """Scores (B, T, E) of the experts."""
@@ -146,7 +146,9 @@ class TopKRouter(Router):
         least = 2 if groups.score == "top2" else 1
         self.require(rest == 0, "groups", f"must divide the {self.experts} experts evenly")
         self.require(size >= least, "groups", f"must hold at least {least} experts each")
-        self.require(size * groups.chosen >= self.chosen, "groups", f"leave fewer than the {self.chosen} experts to choose")
+        self.require(
+            size * groups.chosen >= self.chosen, "groups", f"leave fewer than the {self.chosen} experts to choose"
+        )
 
     @property
     def most(self) -> int | None:

@@ -27,7 +27,7 @@ def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> flo
 
 
 def slope(bench: Bench, variant: str, direction: dict[str, np.ndarray], size: float) -> float:
-    """The derivative of Σ output · cotangent + auxiliary losses + drives along ``direction``, by four runs of the reference.
+    """The slope of Σ output · cotangent + auxiliary losses + drives along ``direction``, by four runs of the reference.
 
     What ``direction`` does not name stays as it is.
     """

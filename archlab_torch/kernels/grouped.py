@@ -12,12 +12,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-TILE = 8  # matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise
+TILE = (
+    8  # matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise
+)
 ALIGNED = 16  # bytes, for rows of what grouped_mm reads
 
 
 def product(x: Any, w: Any, ends: Any) -> Any:
-    """Rows x (N, D), those up to ``ends[0]`` times w[0], the next up to ``ends[1]`` times w[1]: w (G, D, F) → (N, F)."""
+    """Rows x (N, D), those before ``ends[0]`` times w[0], and so on: w (G, D, F) → (N, F)."""
     if x.is_cuda and x.dtype == torch.bfloat16 and all(2 * n % ALIGNED == 0 for n in w.shape[1:]):
         return F.grouped_mm(x, w, offs=ends.to(torch.int32))
     return grouped_matmul(x, w, ends)
