@@ -1,6 +1,7 @@
 """What a part knows beside its input: where the tokens stand, and what to do on the way."""
 
 import dataclasses
+from collections import UserDict
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,9 +11,18 @@ from archlab.errors import InputError
 TABLES = ("records", "losses", "drives", "stats")  # where parts leave notes on the way
 
 
+class Table(UserDict):
+    """Notes by name. It is no dict: FSDP copies dicts among a layer's arguments, and what is noted there is lost."""
+
+
 def tables(capture: bool) -> dict[str, Any]:
     """Empty tables for a context whose caller listens; to intermediates only where it says so."""
-    return {table: {} if capture or table != "records" else None for table in TABLES}
+    return {table: Table() if capture or table != "records" else None for table in TABLES}
+
+
+def plain(notes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The contents of tables."""
+    return {table: dict(notes[table] or {}) for table in TABLES}
 
 
 def summary(losses: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,11 +130,11 @@ class Context:
 
     def unnoted(self) -> "Context":
         """The same context with empty tables where this one has any: what is noted there stays apart."""
-        return self.replace(**{table: None if getattr(self, table) is None else {} for table in TABLES})
+        return self.replace(**{table: None if getattr(self, table) is None else Table() for table in TABLES})
 
     def notes(self) -> dict[str, Any]:
         """All that was noted, by table."""
-        return {table: getattr(self, table) or {} for table in TABLES}
+        return plain({table: getattr(self, table) for table in TABLES})
 
     def take(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
         """Add what was noted apart."""

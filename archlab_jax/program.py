@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from archlab.context import tables
+from archlab.context import plain, tables
 from archlab.inputs import arguments
 from archlab.model import Model
 from archlab.policy import Policy
@@ -49,7 +49,7 @@ class Program:
     def _forward(self, leaves: Any, x: Any, where: Any, state: Any, start: Any, capture: bool) -> Any:
         notes = tables(capture)
         output, state = self.call(leaves, x, where, state, start, **notes)
-        return output, state, notes
+        return output, state, plain(notes)
 
     def _backward(self, leaves: Any, x: Any, where: Any, cotangent: Any, capture: bool) -> Any:
         def objective(leaves: Any, x: Any) -> Any:

@@ -180,11 +180,18 @@ def same(value: Any) -> Any:
     return value
 
 
-def total(value: Any) -> Any:
-    """The sum over all processes, which the backward pass goes back through."""
-    from torch.distributed.nn.functional import all_reduce
+class Total(torch.autograd.Function):
+    """The sum over all processes. Each of them reads it, so that its gradient is the sum of theirs."""
 
-    return all_reduce(value)
+    @staticmethod
+    def forward(ctx: Any, value: Any) -> Any:
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return Total.apply(grad)
 
 
 def context(
@@ -199,6 +206,6 @@ def context(
     return Context(
         xp=xp, scan=scan, erf=torch.erf, constant=functools.partial(constant, device), stop_gradient=torch.detach,
         dtype=getattr(torch, policy.compute), positions=positions, segments=where.get("segments"),
-        prefix=where.get("prefix"), plain=plain, total=total if rank_and_size(policy)[1] > 1 else same,
+        prefix=where.get("prefix"), plain=plain, total=Total.apply if rank_and_size(policy)[1] > 1 else same,
         shared=getattr(module, "shared", {}), **notes,
     )  # fmt: skip

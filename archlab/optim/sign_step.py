@@ -14,4 +14,5 @@ class SignStep(Optimizer):
         self.require(self.size > 0, "size", "must be > 0")
 
     def update(self, xp: Any, p: Any, g: Any, slots: Slots, rate: Any, t: Any, decays: bool) -> tuple[Any, Slots]:
-        return p - self.size * xp.sign(g), slots
+        sign = xp.astype(g > 0, p.dtype) - xp.astype(g < 0, p.dtype)  # xp.sign is not to be had for split tensors
+        return p - self.size * sign, slots
