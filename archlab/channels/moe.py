@@ -53,7 +53,7 @@ class Experts(Map):
 
     def check(self) -> None:
         self.require(self.count > 0, "count", "must be > 0")
-        self.require(self.expert.represents() is self.expert, "expert", "must not be Shared; share the whole mixture")
+        self.require(self.expert.represents() is self.expert, "expert", "cannot be an expert; share the whole mixture")
 
     def parts(self, width: int) -> Parts:
         if self.expert.params(width) or self.expert.state(width, 1, 1):
