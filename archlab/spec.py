@@ -137,6 +137,10 @@ class Spec(Config):
         """
         return Cost(weights=2.0 * sum(p.size for p in self.params(width).values() if len(p.shape) > 1))
 
+    def sees_later(self) -> str | None:
+        """Why an output may depend on later tokens, in the words of an error; None where none does."""
+        return None
+
     def saved(self, width: int, length: int) -> float:
         """Numbers a token leaves for the backward pass, children's not included."""
         return float(width)

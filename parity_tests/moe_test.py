@@ -17,7 +17,7 @@ from archlab.channels.moe import MoE
 from archlab.channels.routing import ExpertChoiceRouter, Groups, TopKRouter
 from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.errors import InputError
-from archlab.model import tiny_model
+from archlab.model import check_causal, tiny_model
 from archlab.norms import RMSNorm
 from archlab.optim.sgd import SGD
 from archlab.optim.sign_step import SignStep
@@ -230,6 +230,13 @@ def test_losses_by_their_formulas():
 def test_what_cannot_be_is_said(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_experts_that_choose_train_no_language_model():
+    layer = Block(channel=MoE(router=ExpertChoiceRouter(experts=4, scores="softmax", capacity=1.0), expert=EXPERT),
+                  residual=PreNorm(norm=RMSNorm(epsilon=1e-2)))  # fmt: skip
+    with pytest.raises(InputError, match="router: an ExpertChoiceRouter compares all tokens"):
+        check_causal(tiny_model(width=8, layer=layer))
 
 
 # --- training ---------------------------------------------------------------------------------------------

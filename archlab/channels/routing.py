@@ -108,7 +108,7 @@ class TopKRouter(Router):
         become even without an auxiliary loss.
     capacity
         An expert takes at most ⌈capacity · k · n / E⌉ tokens of a document of n, those that come first; for the others
-        its weight is 0. None drops none.
+        its weight is 0. None drops none. In decoding, n is what there is of the document in one piece.
     balance
         A coefficient of the auxiliary loss E Σ_e f_e P_e: f_e is the share of all choices (before any is dropped) that
         fell on expert e, P_e the mean of its share in a token's scores. It is 1 × ``balance`` where loads are even.
@@ -250,6 +250,9 @@ class ExpertChoiceRouter(Router):
     @property
     def mean(self) -> float:
         return min(self.capacity, float(self.experts))
+
+    def sees_later(self) -> str | None:
+        return "an ExpertChoiceRouter compares all tokens of a document"
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
         xp = ctx.xp
