@@ -29,7 +29,8 @@ def summary(losses: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, An
     """Auxiliary losses, and statistics as means over the layers that gave them, by name."""
     for name in losses.keys() & stats.keys():
         raise InputError(f"{name!r} names an auxiliary loss and a statistic; give one of them another name")
-    return {**losses, **{name: total / count for name, (total, count) in stats.items()}}
+    means = {name: total / count for name, (total, count) in stats.items()}
+    return dict(sorted({**losses, **means}.items()))
 
 
 class Random(Protocol):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 from archlab import reference
 from archlab.activations import GELUTanh, SiLU
@@ -29,6 +30,7 @@ from archlab.policy import Policy
 from archlab.residuals import PreNorm
 from archlab.spec import Shared, schema
 from archlab_jax.kernels.grouped import by_blocks
+from archlab_torch.kernels.grouped import grouped_matmul
 
 BACKENDS = ["jax", "torch"]
 ALL = ["reference", *BACKENDS]
@@ -176,6 +178,18 @@ def test_blocks_are_ragged_products():
             results.append((product(x, w, jnp.asarray(sizes)), *jax.grad(loss, argnums=(0, 1))(x, w)))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_a_loop_over_groups_is_pytorchs_own_product():
+    """Which takes no float64, and serves bfloat16 on GPUs."""
+    torch.manual_seed(0)
+    ends = torch.tensor([0, 70, 71, 200, 200])
+    x, w = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for shape in ((200, 16), (5, 16, 24)))
+    results = []
+    for y in (grouped_matmul(x, w, ends), torch.nn.functional.grouped_mm(x, w, offs=ends.to(torch.int32))):
+        results.append((y, *torch.autograd.grad(y, (x, w), torch.ones_like(y))))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
