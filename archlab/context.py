@@ -129,6 +129,11 @@ class Context:
             before = self.stats.get(name, (0.0, 0.0))
             self.stats[name] = (before[0] + total, before[1] + count)
 
+    @property
+    def noting(self) -> bool:
+        """Whether anybody listens to losses, drives and statistics: in training, not in evaluation or decoding."""
+        return self.losses is not None
+
     def unnoted(self) -> "Context":
         """The same context with empty tables where this one has any: what is noted there stays apart."""
         return self.replace(**{table: None if getattr(self, table) is None else Table() for table in TABLES})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from archlab.activations import GELUTanh, SiLU
+from archlab.activations import Activation, GELUTanh, SiLU
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
 from archlab.channels.routing import Groups, Router, TopKRouter
@@ -27,7 +27,7 @@ class ExpertLinear(Map):
         }
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
-        y = (x[..., None, :] @ ctx.xp.astype(m.kernel, x.dtype))[..., 0, :]
+        y = by_expert(ctx.xp, x, ctx.xp.astype(m.kernel, x.dtype))
         return y + ctx.xp.astype(m.bias, x.dtype) if self.linear.bias else y
 
     def cost(self, width: int, length: int) -> Cost:
@@ -39,6 +39,13 @@ class ExpertLinear(Map):
     @classmethod
     def examples(cls) -> list[Example]:
         return [Example(spec=Experts(count=3, expert=MLP(hidden=6, activation=GELUTanh(), bias=True)), width=8)]
+
+
+def by_expert(xp: Any, x: Any, w: Any) -> Any:
+    """x (…, E, D) or (…, 1, D) times w (E, D, F): one product for each expert → (…, E, F)."""
+    rows = xp.permute_dims(xp.reshape(x, (-1, *x.shape[-2:])), (1, 0, 2))
+    y = xp.permute_dims(rows @ w, (1, 0, 2))
+    return xp.reshape(y, (*x.shape[:-2], *y.shape[1:]))
 
 
 class Experts(Map):
@@ -63,7 +70,7 @@ class Experts(Map):
     def _stacked(self, child: Part) -> Part:
         if isinstance(child.spec, Linear):
             return ExpertLinear(count=self.count, linear=child.spec).at(child.width)
-        if child.spec.params(child.width) or list(children(child)):
+        if not isinstance(child.spec, Activation) or child.spec.params(child.width):
             raise FieldError(
                 "", f"has a part {type(child.spec).__name__}; only linear maps and activations can be stacked"
             )

@@ -169,7 +169,8 @@ class TopKRouter(Router):
         scores = self.scored(logits, ctx)
         chosen = self.choose(m, scores, ctx)
         kept = chosen if self.capacity is None else self.first_served(chosen, ctx)
-        self.note(m, logits, scores, chosen, kept, ctx)
+        if ctx.noting:
+            self.note(m, logits, scores, chosen, kept, ctx)
         return xp.where(kept, self.weigh(logits, scores, chosen, ctx), xp.zeros_like(scores))
 
     def choose(self, m: Any, scores: Any, ctx: Any) -> Any:
@@ -259,9 +260,10 @@ class ExpertChoiceRouter(Router):
         scores = self.scored(self.logits(m, x, ctx), ctx)
         room = room_in(same_document(ctx), self.capacity / self.experts, ctx)
         taken = self.place(ctx.stop_gradient(scores), ctx) < room[..., None]
-        real = xp.astype(real_tokens(ctx), scores.dtype)
-        alone = xp.astype(~xp.any(taken, axis=-1), scores.dtype) * real
-        ctx.add_stat("router.untaken", ctx.total(xp.sum(alone)) / counted(ctx, real))
+        if ctx.noting:
+            real = xp.astype(real_tokens(ctx), scores.dtype)
+            alone = xp.astype(~xp.any(taken, axis=-1), scores.dtype) * real
+            ctx.add_stat("router.untaken", ctx.total(xp.sum(alone)) / counted(ctx, real))
         return xp.where(taken, scores, xp.zeros_like(scores))
 
     def place(self, scores: Any, ctx: Any) -> Any:
