@@ -22,6 +22,8 @@ from archlab.block import Block, ParallelBlock
 from archlab.block_linear import BlockLinear
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
+from archlab.channels.moe import MoE
+from archlab.channels.routing import ExpertChoiceRouter, Groups, Router, TopKRouter
 from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.config import Config, registered
 from archlab.errors import InputError
@@ -51,6 +53,7 @@ from archlab.optim.muon import Muon
 from archlab.optim.optimizer import Optimizer
 from archlab.optim.schedules import ConstantRate, WarmupCosine
 from archlab.optim.sgd import SGD
+from archlab.optim.sign_step import SignStep
 from archlab.policy import Mesh, Policy
 from archlab.positions import LearnedPositions, SinusoidalPositions
 from archlab.recurrence import Decay
@@ -99,6 +102,7 @@ __all__ = [
     "Embedding",
     "Example",
     "Experiment",
+    "ExpertChoiceRouter",
     "FanInNormal",
     "FeedForward",
     "GELUErf",
@@ -106,6 +110,7 @@ __all__ = [
     "GELUTanh",
     "GatedDeltaNet",
     "GroupNorm",
+    "Groups",
     "Head",
     "HyperBlock",
     "Identity",
@@ -127,6 +132,7 @@ __all__ = [
     "Map",
     "Mesh",
     "Mixer",
+    "MoE",
     "Model",
     "ModelBuilder",
     "MultiHeadAttention",
@@ -152,12 +158,14 @@ __all__ = [
     "RelativeBias",
     "ReusedBias",
     "RoPE",
+    "Router",
     "RunConfig",
     "SandwichNorm",
     "Shared",
     "ShortConv",
     "SiLU",
     "Sigmoid",
+    "SignStep",
     "SinusoidalPositions",
     "Spec",
     "SquaredReLU",
@@ -166,6 +174,7 @@ __all__ = [
     "Streams",
     "Tanh",
     "TopBlocks",
+    "TopKRouter",
     "TrainConfig",
     "TruncatedNormal",
     "Uniform",

@@ -70,7 +70,7 @@ class AdaptiveDepth(Layer):
         real = ctx.xp.ones_like(pondered)
         if ctx.segments is not None:
             real = ctx.xp.astype(ctx.segments > 0, pondered.dtype)
-        ctx.add_loss("ponder", self.ponder * ctx.xp.sum(pondered * real) / ctx.xp.sum(real))
+        ctx.add_loss("ponder", self.ponder * ctx.total(ctx.xp.sum(pondered * real)) / ctx.total(ctx.xp.sum(real)))
 
     def cost(self, width: int, length: int) -> Cost:
         return Cost(weights=2.0 * width * self.steps)

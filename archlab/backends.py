@@ -5,7 +5,7 @@ Arrays cross this boundary as NumPy.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,11 +31,12 @@ class StepMetrics:
     """Of one training step; each may be a device scalar that ``float()`` waits for.
 
     loss is the sum over the target tokens divided by their number, auxiliary losses included;
-    grad_norm is measured before clipping.
+    grad_norm is measured before clipping; noted holds auxiliary losses and the means of statistics by name.
     """
 
     loss: Any
     grad_norm: Any
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Trainer(Protocol):
@@ -130,7 +131,7 @@ class Backend(Protocol):
         width: int | None = None,
         capture: bool = False,
     ) -> tuple[Weights, Result]:
-        """Gradients of Σ output · cotangent + auxiliary losses, and the forward pass that they went back through.
+        """Gradients of Σ output · cotangent + auxiliary losses + drives, and the forward pass that they came through.
 
         They are named by parameter, that of ``x`` where it is an input "x".
         """

@@ -1,11 +1,36 @@
 """What a part knows beside its input: where the tokens stand, and what to do on the way."""
 
 import dataclasses
+from collections import UserDict
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from archlab.errors import InputError
+
+TABLES = ("records", "losses", "drives", "stats")  # where parts leave notes on the way
+
+
+class Table(UserDict):
+    """Notes by name. It is no dict: FSDP copies dicts among a layer's arguments, and what is noted there is lost."""
+
+
+def tables(capture: bool) -> dict[str, Any]:
+    """Empty tables for a context whose caller listens; to intermediates only where it says so."""
+    return {table: Table() if capture or table != "records" else None for table in TABLES}
+
+
+def plain(notes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The contents of tables."""
+    return {table: dict(notes[table] or {}) for table in TABLES}
+
+
+def summary(losses: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Auxiliary losses, and statistics as means over the layers that gave them, by name."""
+    for name in losses.keys() & stats.keys():
+        raise InputError(f"{name!r} names an auxiliary loss and a statistic; give one of them another name")
+    means = {name: total / count for name, (total, count) in stats.items()}
+    return dict(sorted({**losses, **means}.items()))
 
 
 class Random(Protocol):
@@ -22,9 +47,12 @@ class Context:
 
     xp
         The array namespace: NumPy, ``jax.numpy`` or PyTorch's.
-    scan, erf, constant
+    scan, erf, constant, stop_gradient
         What the array API lacks: a loop over axis 1 (see :func:`archlab.ops.loop`), the error function,
-        and ``constant(numpy_array, dtype=None)``, an array where the activations are.
+        ``constant(numpy_array, dtype=None)``, an array where the activations are, and a value that counts as a
+        constant in the backward pass.
+    total
+        The sum of a value over all processes that share the batch; the value itself where one holds it all.
     dtype
         The dtype activations have.
     positions
@@ -40,8 +68,8 @@ class Context:
         The source of dropout masks; None in evaluation.
     records
         Where parts put their outputs by path; None where nobody listens.
-    losses
-        Where parts add auxiliary losses by name; None where nobody listens.
+    losses, drives, stats
+        Where parts add auxiliary losses, drives and statistics by name; None where nobody listens.
     shared
         The modules behind :class:`archlab.spec.Shared`, by name.
     published
@@ -57,14 +85,18 @@ class Context:
     scan: Callable[..., Any]
     erf: Callable[[Any], Any]
     constant: Callable[..., Any]
+    stop_gradient: Callable[[Any], Any]
     dtype: Any
     positions: Any
     segments: Any = None
     prefix: Any = None
     plain: bool = False
+    total: Callable[[Any], Any] = lambda value: value
     random: Random | None = None
     records: MutableMapping[str, Any] | None = None
     losses: MutableMapping[str, Any] | None = None
+    drives: MutableMapping[str, Any] | None = None
+    stats: MutableMapping[str, Any] | None = None
     shared: Mapping[str, Any] = field(default_factory=dict)
     published: MutableMapping[str, Any] = field(default_factory=dict)
     depth: Any = 0.0
@@ -79,6 +111,47 @@ class Context:
         """Add an auxiliary loss, already weighted; the objective sums them all."""
         if self.losses is not None:
             self.losses[name] = self.losses[name] + value if name in self.losses else value
+
+    def add_drive(self, name: str, value: Any) -> None:
+        """Add a term whose slope moves a parameter that has a rule of its own (:class:`archlab.spec.Param`).
+
+        It is differentiated with the objective, but is no part of the loss that is reported.
+        """
+        if self.drives is not None:
+            self.drives[name] = self.drives[name] + value if name in self.drives else value
+
+    def add_stat(self, name: str, value: Any) -> None:
+        """Note a statistic, a number; what is reported is its mean over the layers that note it."""
+        self._add_stat(name, self.stop_gradient(value), 1.0)
+
+    def _add_stat(self, name: str, total: Any, count: Any) -> None:
+        if self.stats is not None:
+            before = self.stats.get(name, (0.0, 0.0))
+            self.stats[name] = (before[0] + total, before[1] + count)
+
+    @property
+    def noting(self) -> bool:
+        """Whether anybody listens to losses, drives and statistics: in training, not in evaluation or decoding."""
+        return self.losses is not None
+
+    def unnoted(self) -> "Context":
+        """The same context with empty tables where this one has any: what is noted there stays apart."""
+        return self.replace(**{table: None if getattr(self, table) is None else Table() for table in TABLES})
+
+    def notes(self) -> dict[str, Any]:
+        """All that was noted, by table."""
+        return plain({table: getattr(self, table) for table in TABLES})
+
+    def take(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add what was noted apart."""
+        for path, value in notes["records"].items():
+            self.record(path, value)
+        for name, value in notes["losses"].items():
+            self.add_loss(name, value)
+        for name, value in notes["drives"].items():
+            self.add_drive(name, value)
+        for name, (total, count) in notes["stats"].items():
+            self._add_stat(name, total, count)
 
     def publish(self, name: str, value: Any) -> None:
         """Leave ``value`` for the parts that come later in the same scope (:class:`archlab.stack.Stack` makes them)."""

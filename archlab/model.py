@@ -148,6 +148,9 @@ def check_causal(model: Model) -> None:
                 f"{path}: visibility 'bidirectional' sees the token that is to be predicted; "
                 "set it to 'causal' to train on next tokens and to generate"
             )
+        reason = part.spec.sees_later()
+        if reason is not None:
+            raise InputError(f"{path}: {reason}, so that it sees the token that is to be predicted; leave it out")
 
 
 def tiny_model(*, vocab: int = 19, width: int = 16, repeat: int = 2, layer: Any = None, **fields: Any) -> LanguageModel:

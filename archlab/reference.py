@@ -1,19 +1,20 @@
 """The ground truth: any spec, run as its definitions read, in NumPy float64. No framework is needed."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from archlab import weights as canonical
-from archlab.context import Context, Random
+from archlab.context import Context, Random, tables
 from archlab.inputs import arguments
 from archlab.model import Model
 from archlab.ops import loop
 from archlab.spec import Layer, Part, Spec, State, join, state_schema
 
+NUMBERS = ("records", "losses", "drives")
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -49,12 +50,14 @@ def _child(child: Any, weights: Mapping[str, np.ndarray], path: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """output: the logits or y. intermediates: every part's output by path. state, losses: as they ended."""
+    """output: the logits or y. intermediates: every part's output by path. The rest: as it ended."""
 
     output: np.ndarray
     intermediates: dict[str, np.ndarray]
     state: Any
     losses: dict[str, Any]
+    drives: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
 
 
 def run(
@@ -76,14 +79,27 @@ def run(
     x, where, part = _arguments(spec, inputs, width, state, dtype)
     canonical.check(part, weights)
     module = Module(part, {path: np.asarray(w, dtype=dtype) for path, w in weights.items()})
-    records: dict[str, np.ndarray] = {}
-    losses: dict[str, Any] = {}
+    notes = tables(capture=True)
     ctx = Context(
-        xp=np, scan=_loop, erf=_erf, constant=np.asarray, dtype=np.dtype(dtype), records=records, losses=losses,
-        shared=getattr(module, "shared", {}), random=random, **where,
+        xp=np, scan=_loop, erf=_erf, constant=np.asarray, stop_gradient=_same, dtype=np.dtype(dtype),
+        shared=getattr(module, "shared", {}), random=random, **notes, **where,
     )  # fmt: skip
     out = module(x, ctx, state) if takes_state(spec) else (module(x, ctx), state)
-    return Result(output=out[0], intermediates=records, state=out[1], losses=losses)
+    return result(out[0], out[1], notes, np.asarray)
+
+
+def result(output: np.ndarray, state: Any, notes: Mapping[str, Any], convert: Callable[[Any], np.ndarray]) -> Result:
+    """What a run gave, with what was noted on the way as NumPy arrays."""
+    noted = {table: {name: convert(v) for name, v in (notes[table] or {}).items()} for table in NUMBERS}
+    stats = {name: convert(total) / convert(count) for name, (total, count) in notes["stats"].items()}
+    return Result(
+        output=output, intermediates=noted["records"], state=state, losses=noted["losses"], drives=noted["drives"],
+        stats=stats,
+    )  # fmt: skip
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _loop(step: Any, carry: Any, inputs: tuple) -> Any:

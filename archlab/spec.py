@@ -8,11 +8,14 @@ parent to child: a parent puts ``child.at(width)`` in its parts.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from archlab.axes import axis_names
 from archlab.config import Config, FieldError
 from archlab.inits import Init
+
+if TYPE_CHECKING:
+    from archlab.optim.optimizer import Optimizer
 
 Parts = dict[str, Any]  # of Part, list[Part], dict[str, Part] or None
 
@@ -22,12 +25,16 @@ class Param:
     """A learned array: its shape, its logical axes (``"D HK"``), and the law of its first value.
 
     ``fan_in`` is how many inputs one output sums over; it matters to fan-in laws only.
+
+    ``rule`` moves it in training, whatever the optimiser; its gradient is then what
+    :meth:`archlab.context.Context.add_drive` makes it, and does not count in the norm that gradients are clipped by.
     """
 
     shape: tuple[int, ...]
     axes: str
     init: Init
     fan_in: int = 1
+    rule: "Optimizer | None" = None
 
     def __post_init__(self) -> None:
         assert len(axis_names(self.axes)) == len(self.shape), f"axes {self.axes!r} do not fit shape {self.shape}"
@@ -133,6 +140,10 @@ class Spec(Config):
         Unless overridden: two operations for each element of its own matrices.
         """
         return Cost(weights=2.0 * sum(p.size for p in self.params(width).values() if len(p.shape) > 1))
+
+    def sees_later(self) -> str | None:
+        """Why an output may depend on later tokens, in the words of an error; None where none does."""
+        return None
 
     def saved(self, width: int, length: int) -> float:
         """Numbers a token leaves for the backward pass, children's not included."""

@@ -13,7 +13,7 @@ from archlab.backends import Rehearsal, starting_weights, width_of
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
 from archlab.policy import Mesh, Policy
-from archlab.reference import Result, tokens_seen
+from archlab.reference import Result, result, tokens_seen
 from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_jax import program as programs
@@ -60,10 +60,8 @@ class JaxBackend:
         with precision(policy):
             x, where = program.arguments(inputs)
             start = 0 if state is None else tokens_seen(state)
-            output, state, records, losses = program.forward(
-                program.leaves(weights), x, where, state, start, capture=capture
-            )
-            return _result(output, records, losses, state)
+            output, state, notes = program.forward(program.leaves(weights), x, where, state, start, capture=capture)
+            return result(np.asarray(output), state, notes, np.asarray)
 
     def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
         with precision(policy):
@@ -78,9 +76,9 @@ class JaxBackend:
             x, where = program.arguments(inputs)
             dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
             slope = np.asarray(cotangent).astype(dtype)
-            grads, dx, notes = program.backward(program.leaves(weights), x, where, slope, capture=capture)
+            grads, dx, (output, notes) = program.backward(program.leaves(weights), x, where, slope, capture=capture)
             table = program.split.unpack(grads) | ({} if dx is None else {"x": np.asarray(dx)})
-            return table, _result(*notes)
+            return table, result(np.asarray(output), None, notes, np.asarray)
 
     def trainer(
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
@@ -106,13 +104,6 @@ class JaxBackend:
     def _program(self, spec: Spec, inputs: Mapping[str, Any], policy: Policy, width: int | None) -> programs.Program:
         with precision(policy):
             return programs.program(spec, width_of(spec, width, inputs), policy)
-
-
-def _result(output: Any, records: Mapping[str, Any], losses: Mapping[str, Any], state: Any = None) -> Result:
-    return Result(
-        output=np.asarray(output), intermediates={k: np.asarray(v) for k, v in records.items()},
-        state=state, losses={k: np.asarray(v) for k, v in losses.items()},
-    )  # fmt: skip
 
 
 def _variables(module: Module) -> list[Any]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from archlab.context import plain, tables
 from archlab.inputs import arguments
 from archlab.model import Model
 from archlab.policy import Policy
@@ -47,15 +48,15 @@ class Program:
         return (out[0].astype(self.policy.output), out[1]) if isinstance(self.spec, Model) else out
 
     def _forward(self, leaves: Any, x: Any, where: Any, state: Any, start: Any, capture: bool) -> Any:
-        records: dict[str, Any] | None = {} if capture else None
-        losses: dict[str, Any] = {}
-        output, state = self.call(leaves, x, where, state, start, records=records, losses=losses)
-        return output, state, records or {}, losses
+        notes = tables(capture)
+        output, state = self.call(leaves, x, where, state, start, **notes)
+        return output, state, plain(notes)
 
     def _backward(self, leaves: Any, x: Any, where: Any, cotangent: Any, capture: bool) -> Any:
         def objective(leaves: Any, x: Any) -> Any:
-            output, _, records, losses = self._forward(leaves, x, where, None, 0, capture)
-            return jnp.sum(output * cotangent) + sum(losses.values()), (output, records, losses)
+            output, _, notes = self._forward(leaves, x, where, None, 0, capture)
+            noted = sum(notes["losses"].values()) + sum(notes["drives"].values())
+            return jnp.sum(output * cotangent) + noted, (output, notes)
 
         if isinstance(x, dict):
             grads, notes = jax.grad(objective, has_aux=True)(leaves, x)

@@ -185,7 +185,7 @@ def context(
     if positions is None:
         positions = jnp.broadcast_to(jnp.arange(shape[1]) + start, shape)
     return Context(
-        xp=jnp, scan=scan, erf=jax.scipy.special.erf, constant=constant, dtype=jnp.dtype(policy.compute),
-        positions=positions, segments=where.get("segments"), prefix=where.get("prefix"), plain=plain,
-        shared=getattr(module, "shared", {}), **notes,
+        xp=jnp, scan=scan, erf=jax.scipy.special.erf, constant=constant, stop_gradient=jax.lax.stop_gradient,
+        dtype=jnp.dtype(policy.compute), positions=positions, segments=where.get("segments"),
+        prefix=where.get("prefix"), plain=plain, shared=getattr(module, "shared", {}), **notes,
     )  # fmt: skip

@@ -50,42 +50,39 @@ class Stack(Module):
         layers = iter(self.layers)
         for i, inner in enumerate(self.spec.contexts(ctx)):
             if i not in self.scanned:
-                x, notes = self.isolated(next(layers), inner)(x)
-                publish(inner, notes)
+                x, left = self.isolated(next(layers), inner)(x)
+                hand_on(inner, left)
             elif i == self.scanned.start:
                 x = self.scan(x, inner)
         return x
 
     def isolated(self, layer: Module, ctx: Any) -> Any:
-        """``layer`` as a pure function x → (y, notes), rematerialised as the policy says."""
+        """``layer`` as a pure function x → (y, left behind), rematerialised as the policy says."""
 
         def run(x: Any) -> Any:
-            records: dict[str, Any] | None = None if ctx.records is None else {}
-            losses: dict[str, Any] | None = None if ctx.losses is None else {}
-            inner = ctx.replace(records=records, losses=losses).scoped()
+            inner = ctx.unnoted().scoped()
             y, _ = layer(x, inner, None)
-            return y, (records or {}, losses or {}, inner.news(ctx))
+            return y, (inner.notes(), inner.news(ctx))
 
         return run if self.remat == "none" else jax.checkpoint(run, policy=REMAT[self.remat])
 
     def scan(self, x: Any, ctx: Any) -> Any:
-        """One loop over the turns; what the layers noted comes back with the turns' own names."""
+        """One loop over the turns. Intermediates come back with the turns' own names; all else is summed over turns."""
         graph: Any
         graph, stacked = nnx.split(self.turn)
 
         def one_turn(x: Any, inputs: Any) -> tuple[Any, Any]:
             state, turn = inputs
-            records: dict[str, Any] | None = None if ctx.records is None else {}
-            losses: dict[str, Any] | None = None if ctx.losses is None else {}
-            scope = ctx.replace(records=records, losses=losses).scoped()
+            scope = ctx.unnoted().scoped()
             for i, layer in enumerate(nnx.merge(graph, state)):
-                x, notes = self.isolated(layer, self.in_turn(scope, turn, i))(x)
-                publish(scope, notes)
-            return x, (records or {}, losses or {})
+                x, left = self.isolated(layer, self.in_turn(scope, turn, i))(x)
+                hand_on(scope, left)
+            return x, scope.notes()
 
-        x, (records, losses) = jax.lax.scan(one_turn, x, (stacked, jnp.arange(self.turns.count)))
+        x, notes = jax.lax.scan(one_turn, x, (stacked, jnp.arange(self.turns.count)))
+        records = notes.pop("records")
         named = {p: v[turn] for first, v in records.items() for turn, p in enumerate(self.turns.paths(first))}
-        publish(ctx, (named, {name: jnp.sum(v, axis=0) for name, v in losses.items()}, {}))
+        ctx.take(jax.tree.map(lambda v: jnp.sum(v, axis=0), notes) | {"records": named})
         return x
 
     def in_turn(self, ctx: Any, turn: Any, index: int) -> Any:
@@ -111,12 +108,9 @@ class Stack(Module):
         return layers[: self.scanned.start] + turns + layers[self.scanned.start :]
 
 
-def publish(ctx: Any, notes: tuple[dict, dict, dict]) -> None:
+def hand_on(ctx: Any, left: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Hand on what an isolated layer noted and published."""
-    records, losses, values = notes
-    for path, value in records.items():
-        ctx.record(path, value)
-    for name, value in losses.items():
-        ctx.add_loss(name, value)
+    notes, values = left
+    ctx.take(notes)
     for name, value in values.items():
         ctx.publish(name, value)

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from archlab.backends import Batch, StepMetrics
+from archlab.context import summary, tables
 from archlab.inputs import WHERE
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
 from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
-from archlab_jax.optim import rule
+from archlab_jax.optim import rule, rule_of_all
 from archlab_jax.program import Program, program
 from archlab_jax.runtime import SOURCES, compiler_options, place_batch, place_params, precision
 
@@ -40,7 +41,9 @@ class Trainer:
         with precision(policy):
             self.program: Program = program(model, model.width, policy)
             variables = self.program.split.variables
-            self.rule = rule(optimizer, [table[v.paths[0]] for v in variables], [v.stacked for v in variables])
+            params = [table[v.paths[0]] for v in variables]
+            self.counted = [param.rule is None for param in params]
+            self.rule = rule_of_all(optimizer, params, [v.stacked for v in variables], rule)
             self.leaves = self.program.leaves(weights)
             self.opt = self.rule.initial(self.leaves)
             self.count = 0
@@ -51,29 +54,34 @@ class Trainer:
     def step(self, batch: Batch, rate: float) -> StepMetrics:
         with precision(self.policy):
             rate_ = np.asarray(rate, dtype=DTYPES[self.policy.param] if self.policy.param == "float64" else np.float32)
-            self.leaves, self.opt, loss, norm = self._step(
+            self.leaves, self.opt, loss, norm, noted = self._step(
                 self.leaves, self.opt, self.ready(batch), rate_, np.uint32(self.count)
             )
         self.count += 1
-        return StepMetrics(loss=loss, grad_norm=norm)
+        return StepMetrics(loss=loss, grad_norm=norm, noted=noted)
 
     def ready(self, batch: Batch) -> dict[str, Any]:
         return place_batch({k: batch[k] for k in ("tokens", "targets", *WHERE) if k in batch}, self.policy)
 
     def _train(self, leaves: Any, opt: Any, batch: Any, rate: Any, count: Any) -> Any:
         def objective(leaves: Any) -> Any:
-            random = SOURCES[self.policy.random].of_step(self.seed, count)
-            losses: dict[str, Any] = {}
-            total, counted = self._loss(leaves, batch, random=random, losses=losses)
-            return total / counted + sum(losses.values())
+            random, notes = SOURCES[self.policy.random].of_step(self.seed, count), tables(capture=False)
+            total, counted = self._loss(leaves, batch, random=random, **notes)
+            loss = total / counted + sum(notes["losses"].values())
+            return loss + sum(notes["drives"].values()), (loss, summary(notes["losses"], notes["stats"]))
 
-        loss, grads = jax.value_and_grad(objective)(leaves)
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads))
-        if self.clip is not None:
-            scale = jnp.where(norm > self.clip, self.clip / norm, 1.0)
-            grads = [g * scale.astype(g.dtype) for g in grads]
+        (_, (loss, noted)), grads = jax.value_and_grad(objective, has_aux=True)(leaves)
+        grads, norm = self._clip(grads)
         leaves, opt = self.rule.update(leaves, grads, opt, rate)
-        return leaves, opt, loss, norm
+        return leaves, opt, loss, norm, noted
+
+    def _clip(self, grads: list[Any]) -> tuple[list[Any], Any]:
+        """g · min(1, clip / ‖g‖), and ‖g‖; parameters with a rule of their own stay out of both."""
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g, counts in zip(grads, self.counted, strict=True) if counts))
+        if self.clip is None:
+            return grads, norm
+        scale = jnp.where(norm > self.clip, self.clip / norm, 1.0)
+        return [g * scale.astype(g.dtype) if c else g for g, c in zip(grads, self.counted, strict=True)], norm
 
     def _loss(self, leaves: Any, batch: Any, **notes: Any) -> Any:
         where = {k: batch.get(k) for k in WHERE}

@@ -10,10 +10,11 @@ import torch
 
 from archlab import weights as canonical
 from archlab.backends import Rehearsal, starting_weights, width_of
+from archlab.context import tables
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
 from archlab.policy import Mesh, Policy
-from archlab.reference import Result, tokens_seen
+from archlab.reference import Result, result, tokens_seen
 from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_torch import program as programs
@@ -53,12 +54,12 @@ class TorchBackend:
         policy: Policy = Policy(), width: int | None = None, state: Any = None, capture: bool = True,
     ) -> Result:  # fmt: skip
         program = self._program(spec, weights, inputs, policy, width)
-        losses: dict[str, Any] = {}
-        with precision(policy), torch.no_grad(), programs.recording(program.module, capture) as records:
+        notes = tables(capture)
+        with precision(policy), torch.no_grad(), programs.recording(program.module, capture):
             x, where = program.arguments(inputs)
             start = 0 if state is None else tokens_seen(state)
-            output, state = program.call(x, where, _copied(state), start, records=records, losses=losses)
-        return _result(program, output, records, losses, state)
+            output, state = program.call(x, where, _copied(state), start, **notes)
+        return result(program.gather(output), state, notes, _to_numpy)
 
     def initial_state(self, spec: Spec, *, policy: Policy, width: int | None, batch: int, length: int) -> Any:
         tree = programs.state_schema(spec.at(width_of(spec, width)), batch, length)
@@ -71,18 +72,18 @@ class TorchBackend:
         program = self._program(spec, weights, inputs, policy, width)
         check_backward(policy.attention, program.device)
         dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
-        losses: dict[str, Any] = {}
-        with precision(policy), programs.recording(program.module, capture) as records:
+        notes = tables(capture)
+        with precision(policy), programs.recording(program.module, capture):
             x, where = program.arguments(inputs)
             if not isinstance(x, dict):
                 x.requires_grad_()
-            output, _ = program.call(x, where, records=records, losses=losses)
+            output, _ = program.call(x, where, **notes)
             objective = (output * program.share(np.asarray(cotangent).astype(dtype))).sum()
-            (objective + sum(losses.values()) / program.size).backward()
+            (objective + sum(notes["losses"].values()) / program.size + sum(notes["drives"].values())).backward()
         grads = {slot.path: slot.unpack(_gradient(slot.tensor)) for slot in program.slots}
         if not isinstance(x, dict):
             grads["x"] = program.gather(_gradient(x))
-        return grads, _result(program, output, records, losses)
+        return grads, result(program.gather(output), None, notes, _to_numpy)
 
     def trainer(
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
@@ -118,11 +119,8 @@ class TorchBackend:
         return programs.Program(spec, width, policy, weights)
 
 
-def _result(program: programs.Program, output: Any, records: Any, losses: Any, state: Any = None) -> Result:
-    return Result(
-        output=program.gather(output), intermediates={k: to_numpy(v) for k, v in (records or {}).items()},
-        state=state, losses={k: to_numpy(v) for k, v in losses.items()},
-    )  # fmt: skip
+def _to_numpy(value: Any) -> np.ndarray:
+    return to_numpy(value) if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
 def _gradient(tensor: torch.Tensor) -> torch.Tensor:

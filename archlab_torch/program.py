@@ -90,15 +90,15 @@ def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarr
 
 
 @contextlib.contextmanager
-def recording(module: nn.Module, capture: bool) -> Iterator[dict[str, Any] | None]:
-    """A table in which every part notes its output under its path; None where none is asked for."""
+def recording(module: nn.Module, capture: bool) -> Iterator[None]:
+    """Every part notes its output under its path, where that is asked for."""
 
     def note(part: Any, args: Any, output: Any) -> None:
         args[1].record(part.path, output)
 
     hooks = [part.register_forward_hook(note) for part in module.modules() if capture and hasattr(part, "path")]
     try:
-        yield {} if capture else None
+        yield
     finally:
         for hook in hooks:
             hook.remove()

@@ -175,6 +175,25 @@ def constant(device: torch.device, value: Any, dtype: Any = None) -> Any:
     return torch.as_tensor(np.asarray(value), dtype=dtype, device=device)
 
 
+def same(value: Any) -> Any:
+    """The sum over one process."""
+    return value
+
+
+class Total(torch.autograd.Function):
+    """The sum over all processes. Each of them reads it, so that its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any) -> Any:
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return Total.apply(grad)
+
+
 def context(
     module: Any, shape: tuple[int, ...], where: dict[str, Any], policy: Policy, device: torch.device,
     start: int = 0, **notes: Any,
@@ -185,7 +204,8 @@ def context(
     if positions is None:
         positions = (torch.arange(shape[1], device=device) + start).expand(*shape)
     return Context(
-        xp=xp, scan=scan, erf=torch.erf, constant=functools.partial(constant, device),
+        xp=xp, scan=scan, erf=torch.erf, constant=functools.partial(constant, device), stop_gradient=torch.detach,
         dtype=getattr(torch, policy.compute), positions=positions, segments=where.get("segments"),
-        prefix=where.get("prefix"), plain=plain, shared=getattr(module, "shared", {}), **notes,
+        prefix=where.get("prefix"), plain=plain, total=Total.apply if rank_and_size(policy)[1] > 1 else same,
+        shared=getattr(module, "shared", {}), **notes,
     )  # fmt: skip

@@ -57,14 +57,12 @@ class Stack(Module):
         """The layer's output, recomputed in the backward pass; what it notes and publishes, it does once."""
 
         def run(x: Any) -> Any:
-            losses: dict[str, Any] | None = None if ctx.losses is None else {}
-            inner = ctx.replace(losses=losses).scoped()
+            inner = ctx.unnoted().scoped()
             y, _ = layer(x, inner, None)
-            return y, losses or {}, inner.news(ctx)
+            return y, inner.notes(), inner.news(ctx)
 
-        y, losses, values = checkpoint(run, x, use_reentrant=False, **REMAT[self.remat])
+        y, notes, values = checkpoint(run, x, use_reentrant=False, **REMAT[self.remat])
+        ctx.take(notes)
         for name, value in values.items():
             ctx.publish(name, value)
-        for name, value in losses.items():
-            ctx.add_loss(name, value)
         return y

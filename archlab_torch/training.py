@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from archlab.backends import Batch, StepMetrics
+from archlab.context import summary, tables
 from archlab.inputs import WHERE
 from archlab.layers import is_random
 from archlab.model import Model
@@ -16,7 +17,7 @@ from archlab.policy import Policy
 from archlab.weights import Weights, check
 from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy, to_numpy
-from archlab_torch.optim import rule
+from archlab_torch.optim import rule, rule_of_all
 from archlab_torch.program import Program
 from archlab_torch.runtime import SOURCES, precision
 
@@ -40,40 +41,42 @@ class Trainer:
         self.program = Program(model, model.width, policy, weights)
         check_backward(policy.attention, self.program.device)
         self.params = [slot.tensor for slot in self.program.slots]
-        self.rule = rule(optimizer, self.program.slots)
+        self.counted = [slot.tensor for slot in self.program.slots if slot.param.rule is None]
+        self.rule = rule_of_all(optimizer, self.program.slots, rule)
         self.random = is_random(model.root())
         self.count = 0
 
     def step(self, batch: Batch, rate: float) -> StepMetrics:
         with precision(self.policy):
-            loss = self._backward(self.ready(batch))
+            loss, noted = self._backward(self.ready(batch))
             norm = self._clip()
             self.rule.update(rate)
         for param in self.params:
             param.grad = None
         self.count += 1
-        return StepMetrics(loss=loss, grad_norm=norm)
+        return StepMetrics(loss=loss, grad_norm=norm, noted=noted)
 
     def ready(self, batch: Batch) -> dict[str, Any]:
         return {k: self.program.share(batch[k]) for k in ("tokens", "targets", *WHERE) if k in batch}
 
-    def _backward(self, batch: dict[str, Any]) -> Any:
-        losses: dict[str, Any] = {}
+    def _backward(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        notes = tables(capture=False)
         if not self.random:
-            return self._finish(self._loss(batch, losses=losses), losses)
+            return self._finish(self._loss(batch, **notes), notes)
         source = SOURCES[self.policy.random]
         with source.of_step(self.seed, self.count, self.program.rank, self.program.device) as random:
-            return self._finish(self._loss(batch, random=random, losses=losses), losses)
+            return self._finish(self._loss(batch, random=random, **notes), notes)
 
-    def _finish(self, summed: tuple[Any, Any], losses: dict[str, Any]) -> Any:
-        """Back-propagate this process's share of the loss; returns the loss of the whole batch."""
+    def _finish(self, summed: tuple[Any, Any], notes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Back-propagate this process's share of the loss; returns the whole batch's, and what was noted of it."""
         total, counted = summed
-        loss = total / self._summed(counted) + sum(losses.values()) / self.program.size
-        loss.backward()
+        loss = total / self._summed(counted) + sum(notes["losses"].values()) / self.program.size
+        (loss + sum(notes["drives"].values())).backward()
         for param in self.params:
             if param.grad is None:  # nothing depends on it: PyTorch would leave it out, decay and all
                 param.grad = torch.zeros_like(param)
-        return self._summed(loss.detach())
+        noted = summary(notes["losses"], notes["stats"])
+        return self._summed(loss.detach()), {n: self._summed(v.detach() / self.program.size) for n, v in noted.items()}
 
     def _summed(self, value: Any) -> Any:
         """The sum over all processes."""
@@ -83,8 +86,8 @@ class Trainer:
         return value
 
     def _clip(self) -> Any:
-        """Scale the gradients by min(1, clip / ‖g‖); returns ‖g‖."""
-        grads = [param.grad for param in self.params]
+        """Scale the gradients by min(1, clip / ‖g‖); returns ‖g‖. Parameters with a rule of their own stay out."""
+        grads = [param.grad for param in self.counted]
         norm = torch.nn.utils.get_total_norm(grads)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if self.clip is not None:

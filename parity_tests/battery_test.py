@@ -7,12 +7,11 @@ import pytest
 
 from archlab.backends import backend_names
 from archlab.config import find_type, registered
-from archlab.model import tiny_model
 from archlab.parity import processes, running
 from archlab.parity.bench import Bench, Row
 from archlab.parity.cases import Case, cases_of, drawn_weights, registered_cases, without_examples
 from archlab.parity.laws import LAWS
-from archlab.parity.training import mesh_rows
+from archlab.parity.training import mesh_model, mesh_rows
 from archlab.spec import Example, Spec
 
 HERE = Path(__file__).parent
@@ -63,7 +62,7 @@ def test_training_on_processes_is_training_on_one(process_rows):
 
 
 def test_training_on_virtual_devices_is_training_on_one():
-    model = tiny_model()
+    model = mesh_model(dropout=0.0)
     rows = mesh_rows("jax", model, drawn_weights(model.root(), 5), length=10)
     assert [row for row in rows if not row.passed] == []
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from archlab import random, reference
+from archlab.channels.routing import Groups, TopKRouter
 from archlab.config import Config, registered
 from archlab.errors import InputError
 from archlab.parity.cases import cases_of, drawn_weights, root, variants, with_spec
@@ -149,6 +150,7 @@ def owners():
         yield cls, cls
     for cls in registered(RopeScaling).values():
         yield cls, registered(Spec)["RoPE"]
+    yield Groups, TopKRouter
 
 
 def fields():

@@ -3,22 +3,30 @@
 import numpy as np
 import pytest
 
+from archlab.activations import GELUTanh
 from archlab.backends import find_backend
+from archlab.block import Block
+from archlab.channels.mlp import MLP
+from archlab.channels.moe import MoE
+from archlab.channels.routing import TopKRouter
 from archlab.config import registered
 from archlab.inits import Normal
 from archlab.model import Head, tiny_model
+from archlab.norms import RMSNorm
 from archlab.optim.adafactor import Adafactor
 from archlab.optim.adamw import AdamW
 from archlab.optim.lion import Lion
 from archlab.optim.muon import Muon
-from archlab.optim.optimizer import Optimizer, Scaled, clip
+from archlab.optim.optimizer import Optimizer, Scaled, clip_counted
 from archlab.optim.schedules import WarmupCosine
 from archlab.optim.sgd import SGD
+from archlab.optim.sign_step import SignStep
 from archlab.parity.cases import drawn_weights
 from archlab.parity.tolerances import GRADIENT, TRAINING, gradient_error, relative
 from archlab.parity.training import CLIP, STEPS, drawn_batches
 from archlab.policy import Policy
 from archlab.positions import LearnedPositions
+from archlab.residuals import PreNorm
 from archlab.spec import schema
 from archlab.weights import check_shapes
 
@@ -34,7 +42,14 @@ OPTIMIZERS = {
     ),
 }  # fmt: skip
 RATES = WarmupCosine(peak=1e-2, floor=1e-3, warmup=4, steps=STEPS)
+ROUTED = MoE(
+    router=TopKRouter(experts=4, chosen=2, scores="sigmoid", correction=SignStep(size=0.01)),
+    expert=MLP(hidden=6, activation=GELUTanh(), bias=True),
+)
 MODELS = {
+    "routed": tiny_model(
+        width=8, repeat=2, layer=Block(channel=ROUTED, residual=PreNorm(norm=RMSNorm(epsilon=1e-2)))
+    ),
     "tied": tiny_model(repeat=2),
     "positions": tiny_model(
         repeat=1, head=Head(bias=True), positions=LearnedPositions(length=16, init=Normal(std=0.1))
@@ -62,7 +77,9 @@ def state_errors(one, other):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-@pytest.mark.parametrize("name", ["tied", pytest.param("positions", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["tied", *(pytest.param(name, marks=pytest.mark.slow) for name in ("positions", "routed"))]
+)
 def test_weights_and_state_agree_after_each_of_20_steps(name, kind):
     """JAX scans its layers, so that its leaves hold several of them; PyTorch keeps its matrices transposed."""
     model, optimizer = MODELS[name], OPTIMIZERS[kind]
@@ -74,17 +91,24 @@ def test_weights_and_state_agree_after_each_of_20_steps(name, kind):
         assert max(errors.values()) <= TRAINING["float64"], (i, errors)
 
 
+COURSES = (
+    [(kind, "positions") for kind in OPTIMIZERS]
+    + [("adamw", "routed"), ("muon", "routed")]
+    + [pytest.param(kind, "routed", marks=pytest.mark.slow) for kind in OPTIMIZERS if kind not in ("adamw", "muon")]
+)
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_an_update_is_the_definition(kind, backend):
-    """Three steps from the backend's own gradients, updated in NumPy."""
-    model, optimizer = MODELS["positions"], OPTIMIZERS[kind]
+@pytest.mark.parametrize(("kind", "name"), COURSES)
+def test_an_update_is_the_definition(kind, backend, name):
+    """Three steps from the backend's own gradients, updated in NumPy; with parameters that have a rule of their own."""
+    model, optimizer = MODELS[name], OPTIMIZERS[kind]
     table = schema(model.root())
     trainer = started(backend, model, optimizer)
     weights, state = drawn_weights(model.root(), 5), optimizer.initial(table)
     plain = find_backend(backend).trainer(model, weights=weights, optimizer=DESCENT, clip=None, policy=EXACT)
     for i, batch in enumerate(drawn_batches(model, length=10, batch=4, steps=3)):
-        grads, norm = clip(gradients_of(plain, weights, batch), CLIP)
+        grads, norm = clip_counted(table, gradients_of(plain, weights, batch), CLIP)
         weights, state = optimizer.apply(table, weights, grads, state, RATES.rate(i))
         metrics = trainer.step(batch, RATES.rate(i))
         assert relative(float(metrics.grad_norm), norm) <= GRADIENT
@@ -94,7 +118,7 @@ def test_an_update_is_the_definition(kind, backend):
 
 
 def gradients_of(plain, weights, batch):
-    """From one step of plain descent: (p − p′) / rate, no clipping."""
+    """From one step of plain descent: (p − p′) / rate, no clipping; the sign is right where a rule goes by the sign."""
     plain.restore(weights, DESCENT.initial(schema(plain.model.root())))
     plain.step(batch, 1.0)
     return {path: weights[path] - new for path, new in plain.weights().items()}
@@ -119,7 +143,7 @@ def test_state_goes_on_in_the_other_backend(kind, first, second):
 
 
 def test_no_optimizer_is_left_out():
-    used = {type(o) for o in OPTIMIZERS.values()} | {Scaled}  # Muon runs its other rule scaled
+    used = {type(o) for o in OPTIMIZERS.values()} | {Scaled, SignStep}  # Muon's other rule, and a parameter's own
     assert set(registered(Optimizer).values()) == used
 
 

@@ -72,6 +72,9 @@ class Backward(Mixer):
     def parts(self, width: int) -> Parts:
         return {"cell": self.cell.at(width)}
 
+    def sees_later(self) -> str | None:
+        return "it reads from the end"
+
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         xp = ctx.xp
         places = (ctx.positions, ctx.segments, ctx.prefix)

@@ -1,6 +1,6 @@
 """What an optimiser is, and the one formula of clipping."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,10 @@ class Optimizer(Config):
         """The rule that ``param`` follows: this one, unless it leaves some parameters to another."""
         return self
 
+    def rule_of(self, param: Param) -> "Optimizer":
+        """The rule that moves ``param``: its own where it has one."""
+        return param.rule or self.rule(param)
+
     def slots(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The arrays kept for a parameter of ``shape``: names and shapes. All are zero at first."""
         return {}
@@ -51,7 +55,7 @@ class Optimizer(Config):
         """The shape of every slot by slot name and parameter path."""
         found: dict[str, dict[str, tuple[int, ...]]] = {}
         for path, param in table.items():
-            for name, shape in self.rule(param).slots(param.shape).items():
+            for name, shape in self.rule_of(param).slots(param.shape).items():
                 found.setdefault(name, {})[path] = shape
         return found
 
@@ -68,7 +72,7 @@ class Optimizer(Config):
         new: Arrays = {}
         slots: dict[str, Arrays] = {name: {} for name in state.slots}
         for path, param in table.items():
-            rule = self.rule(param)
+            rule = self.rule_of(param)
             old = {name: state.slots[name][path] for name in rule.slots(param.shape)}
             decays = rule.decays(param)
             new[path], kept = rule.update(np, params[path], grads[path], old, rate, state.step + 1, decays)
@@ -94,6 +98,15 @@ class Scaled(Optimizer):
 
     def update(self, xp: Any, p: Any, g: Any, slots: Slots, rate: Any, t: Any, decays: bool) -> tuple[Any, Slots]:
         return self.inner.update(xp, p, g, slots, self.factor * rate, t, decays)
+
+
+def clip_counted(
+    table: Mapping[str, Param], grads: Arrays, limit: float, clipping: Callable[..., Any] | None = None
+) -> tuple[Arrays, float]:
+    """:func:`clip`, or another formula, on all gradients but those of parameters that have a rule of their own."""
+    own = {path: g for path, g in grads.items() if table[path].rule is not None}
+    cut, norm = (clipping or clip)({path: g for path, g in grads.items() if path not in own}, limit)
+    return {path: own[path] if path in own else cut[path] for path in grads}, norm
 
 
 def clip(grads: Arrays, limit: float) -> tuple[Arrays, float]:

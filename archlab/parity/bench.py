@@ -196,9 +196,9 @@ class Bench:
 
 
 def named(result: Result) -> dict[str, np.ndarray]:
-    """Every intermediate by path, auxiliary losses, and the output, which is the root's, as "output"."""
+    """Every intermediate by path, what was noted by name, and the output, which is the root's, as "output"."""
     inside = {path: value for path, value in result.intermediates.items() if path}
-    return {**inside, **result.losses, "output": result.output}
+    return {**inside, **result.losses, **result.drives, **result.stats, "output": result.output}
 
 
 def rounded(arrays: Mapping[str, np.ndarray], dtype: str) -> Weights:

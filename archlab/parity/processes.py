@@ -13,11 +13,10 @@ from pathlib import Path
 
 from archlab.backends import find_backend
 from archlab.config import find_type
-from archlab.model import tiny_model
 from archlab.parity.bench import Bench, Row
 from archlab.parity.cases import cases_of, drawn_weights, registered_cases
 from archlab.parity.running import tried
-from archlab.parity.training import mesh_rows
+from archlab.parity.training import mesh_model, mesh_rows
 from archlab.spec import Spec
 
 STORE, ROWS = "store", "rows.json"
@@ -66,7 +65,7 @@ def main(backend: str, rank: int, folder: Path, types: Sequence[str]) -> None:
 
 
 def _training(backend: str) -> list[Row]:
-    model = tiny_model(dropout=0.2)
+    model = mesh_model(dropout=0.2)
     return mesh_rows(backend, model, drawn_weights(model.root(), 5), length=10)
 
 

@@ -27,7 +27,7 @@ def slope_error(bench: Bench, variant: str, grads: dict[str, np.ndarray]) -> flo
 
 
 def slope(bench: Bench, variant: str, direction: dict[str, np.ndarray], size: float) -> float:
-    """The derivative of Σ output · cotangent + auxiliary losses along ``direction``, by four runs of the reference.
+    """The slope of Σ output · cotangent + auxiliary losses + drives along ``direction``, by four runs of the reference.
 
     What ``direction`` does not name stays as it is.
     """
@@ -38,6 +38,7 @@ def slope(bench: Bench, variant: str, direction: dict[str, np.ndarray], size: fl
         at = {p: a + steps * size * direction[p] if p in direction else a for p, a in start.items()}
         x = {"x": at.pop("x")} if "x" in at else {}
         result = bench.define(at, dict(inputs) | x)
-        return float(np.sum(result.output * bench.cotangent(variant)) + sum(result.losses.values()))
+        noted = sum(result.losses.values()) + sum(result.drives.values())
+        return float(np.sum(result.output * bench.cotangent(variant)) + noted)
 
     return (8.0 * (value(1) - value(-1)) - (value(2) - value(-2))) / (12.0 * size)

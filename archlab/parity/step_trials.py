@@ -124,7 +124,8 @@ class CourseTrial(Trial):
         for i, batch in enumerate(self.batches):
             value, new = self.start if i == 0 and self.start is not None else self.slope(params, batch)
             grads = {path: g + self.kept * grads.get(path, 0.0) for path, g in new.items()}
-            cut, norm = (grads, _norm(grads)) if self.clip is None else self.clipping(grads, self.clip)
+            limit, clipping = (np.inf, optimizers.clip) if self.clip is None else (self.clip, self.clipping)
+            cut, norm = optimizers.clip_counted(table, grads, limit, clipping)
             state = OptimizerState(step=self.count(i) - 1, slots=state.slots)
             params, state = self.optimizer.apply(table, params, cut, state, self.rate(i))
             loss.append(value)
@@ -155,7 +156,3 @@ def flat(groups: Groups, scales: Groups) -> np.ndarray:
         least = 0.01 * max(sizes.values(), default=0.0) or 1.0
         pieces += [np.ravel(a) / max(sizes[path], least) for path, a in sorted(arrays.items())]
     return np.concatenate(pieces)
-
-
-def _norm(grads: Weights) -> float:
-    return optimizers.clip(grads, np.inf)[1]

@@ -6,15 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from archlab import random
+from archlab.activations import GELUTanh
 from archlab.backends import find_backend
-from archlab.model import Model
+from archlab.block import Block
+from archlab.channels.mlp import MLP
+from archlab.channels.moe import MoE
+from archlab.channels.routing import TopKRouter
+from archlab.mixers.attention import Attention
+from archlab.model import LanguageModel, Model, tiny_model
+from archlab.norms import RMSNorm
 from archlab.optim.adamw import AdamW
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.optim.schedules import Schedule, WarmupCosine
+from archlab.optim.sign_step import SignStep
 from archlab.parity import tolerances
 from archlab.parity.bench import Row
 from archlab.parity.tolerances import gradient_error, relative
 from archlab.policy import Mesh, Policy
+from archlab.residuals import PreNorm
 from archlab.weights import Weights
 
 STEPS = 20
@@ -81,6 +90,19 @@ def training_rows(
             for what, error in errors.items()
         ]  # fmt: skip
     return rows
+
+
+def mesh_model(dropout: float) -> LanguageModel:
+    """A small model in which most things that are summed over a batch have something to sum."""
+    router = TopKRouter(
+        experts=4, chosen=2, scores="sigmoid", capacity=1.0, balance=0.1, z=0.01, correction=SignStep(size=0.01)
+    )
+    layer = Block(
+        mixer=Attention(heads=4, kv_heads=2, visibility="causal", bias=False, out_bias=False),
+        channel=MoE(router=router, expert=MLP(hidden=8, activation=GELUTanh(), bias=True)),
+        residual=PreNorm(norm=RMSNorm(epsilon=1e-2)),
+    )
+    return tiny_model(layer=layer, dropout=dropout)
 
 
 def mesh_rows(backend: str, model: Model, weights: Mapping[str, np.ndarray], *, length: int) -> list[Row]:

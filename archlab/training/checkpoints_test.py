@@ -4,13 +4,14 @@ import pytest
 from archlab import weights as canonical
 from archlab.errors import InputError
 from archlab.optim.adamw import AdamW
+from archlab.spec import schema
 from archlab.testing.bigram import bigram_model
 from archlab.training.checkpoints import Checkpoints, TrainState
 
 MODEL = bigram_model(vocab=11)
 ADAMW = AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1)
 WEIGHTS = canonical.initial(MODEL.root(), seed=0)
-OPTIMIZER = ADAMW.initial(WEIGHTS)
+OPTIMIZER = ADAMW.initial(schema(MODEL.root()))
 
 
 def save(checkpoints, step, val_loss=1.0, keep=2):

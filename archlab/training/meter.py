@@ -44,6 +44,7 @@ class Meter:
         """The row of all steps since the last one; waits until the device has done them."""
         losses = [float(m.loss) for m in self._pending]
         norms = [float(m.grad_norm) for m in self._pending]
+        noted = {name: sum(float(m.noted[name]) for m in self._pending) for name in self._pending[-1].noted}
         self._stop()
         for at, loss in enumerate(losses, start=step - len(losses) + 1):
             if not math.isfinite(loss):
@@ -53,6 +54,7 @@ class Meter:
         return Row(
             step=step, split="train", loss=sum(losses) / len(losses), lr=rate, grad_norm=sum(norms) / len(norms),
             tokens=self.tokens, seconds=self.seconds, tokens_per_second=speed,
+            noted={name: value / len(losses) for name, value in noted.items()},
         )  # fmt: skip
 
     def speed(self) -> float:

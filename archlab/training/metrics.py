@@ -2,7 +2,8 @@
 
 import csv
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
@@ -22,6 +23,8 @@ class Row:
         Target tokens trained on so far, and the seconds that took, evaluation and checkpoints not counted.
     tokens_per_second
         The training speed since the row before; empty for "val".
+    noted
+        Auxiliary losses and statistics, as means of the steps since the row before; each has a column of its name.
     """
 
     step: int
@@ -32,10 +35,11 @@ class Row:
     tokens: int
     seconds: float
     tokens_per_second: float | None
+    noted: Mapping[str, float] = field(default_factory=dict)
 
 
 SPLITS: dict[str, Literal["train", "val"]] = {"train": "train", "val": "val"}
-COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
+COLUMNS = tuple(f.name for f in dataclasses.fields(Row) if f.name != "noted")  # of every run
 
 
 class MetricsFile:
@@ -43,17 +47,26 @@ class MetricsFile:
 
     def __init__(self, path: Path, keep_until: int) -> None:
         """Open ``path`` and keep the rows of steps up to ``keep_until``; later ones are dropped."""
-        kept = [row for row in read(path) if row.step <= keep_until] if path.exists() else []
-        partial = path.with_name(path.name + ".partial")
+        self._path = path
+        self._begin([row for row in read(path) if row.step <= keep_until] if path.exists() else [])
+
+    def _begin(self, rows: list[Row]) -> None:
+        """Open a file of ``rows``, with a column for everything noted in them."""
+        self._names = list(dict.fromkeys(name for row in rows for name in row.noted))
+        partial = self._path.with_name(self._path.name + ".partial")
         with partial.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(_cells(row) for row in kept)
-        partial.replace(path)
-        self._file: IO[str] = path.open("a", newline="")
+            writer.writerow((*COLUMNS, *self._names))
+            writer.writerows(_cells(row, self._names) for row in rows)
+        partial.replace(self._path)
+        self._file: IO[str] = self._path.open("a", newline="")
 
     def write(self, row: Row) -> None:
-        csv.writer(self._file).writerow(_cells(row))
+        if not row.noted.keys() <= set(self._names):  # the first step tells what a model notes
+            self._file.close()
+            self._begin([*read(self._path), row])
+            return
+        csv.writer(self._file).writerow(_cells(row, self._names))
         self._file.flush()
 
     def __enter__(self) -> Self:
@@ -65,8 +78,8 @@ class MetricsFile:
         self._file.close()
 
 
-def _cells(row: Row) -> list[str]:
-    values = [getattr(row, name) for name in COLUMNS]
+def _cells(row: Row, names: Sequence[str]) -> list[str]:
+    values = [getattr(row, name) for name in COLUMNS] + [row.noted.get(name) for name in names]
     return ["" if v is None else repr(v) if isinstance(v, float) else str(v) for v in values]
 
 
@@ -81,17 +94,19 @@ def read(path: Path) -> list[Row]:
     lines = text.splitlines()
     if not text.endswith("\n"):
         lines = lines[:-1]
-    if not lines or tuple(lines[0].split(",")) != COLUMNS:
+    header, *rows = [*csv.reader(lines)] or [[]]
+    if tuple(header[: len(COLUMNS)]) != COLUMNS:
         raise InputError(f"{path} is not a metrics file of archlab: its first line must be {','.join(COLUMNS)}")
-    return [_row(cells, path, number) for number, cells in enumerate(csv.reader(lines[1:]), start=2)]
+    return [_row(cells, header[len(COLUMNS) :], path, number) for number, cells in enumerate(rows, start=2)]
 
 
-def _row(cells: list[str], path: Path, number: int) -> Row:
+def _row(cells: list[str], names: list[str], path: Path, number: int) -> Row:
     def optional(text: str) -> float | None:
         return float(text) if text else None
 
     try:
-        step, split, loss, lr, grad_norm, tokens, seconds, speed = cells
+        step, split, loss, lr, grad_norm, tokens, seconds, speed = cells[: len(COLUMNS)]
+        noted = dict(zip(names, cells[len(COLUMNS) :], strict=True))
         return Row(
             step=int(step),
             split=SPLITS[split],
@@ -101,6 +116,7 @@ def _row(cells: list[str], path: Path, number: int) -> Row:
             tokens=int(tokens),
             seconds=float(seconds),
             tokens_per_second=optional(speed),
+            noted={name: float(text) for name, text in noted.items() if text},
         )
     except (ValueError, KeyError):
         raise InputError(f"{path}, line {number}: {','.join(cells)!r} is not a row of metrics") from None

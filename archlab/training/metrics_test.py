@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 
 from archlab.errors import InputError
-from archlab.training.metrics import MetricsFile, Row, read
+from archlab.training.metrics import COLUMNS, MetricsFile, Row, read
 
 
 def row(step, split="train", loss=0.1 + 0.2):
@@ -50,3 +52,21 @@ def test_other_files_are_refused(tmp_path, text, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="no metrics file"):
         read(tmp_path / "m.csv")
+
+
+def test_what_is_noted_has_columns_of_its_own(tmp_path):
+    """They begin when something is noted first, and stay where a run is cut and goes on."""
+    path = tmp_path / "metrics.csv"
+    first, bare = row(0, "val"), row(3)
+    noted = dataclasses.replace(row(1), noted={"balance": 0.5, "z, squared": 2.0})
+    other = dataclasses.replace(row(2), noted={"balance": 0.25})
+    with MetricsFile(path, keep_until=0) as file:
+        file.write(first)
+        assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
+        for each in (noted, other, bare):
+            file.write(each)
+    assert read(path) == [first, noted, other, bare]
+    with MetricsFile(path, keep_until=1) as file:
+        file.write(other)
+    assert read(path) == [first, noted, other]
+    assert path.read_text().splitlines()[0] == ",".join(COLUMNS) + ',balance,"z, squared"'

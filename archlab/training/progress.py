@@ -21,7 +21,7 @@ class ProgressBar(Hook):
             MofNCompleteColumn(),
             TextColumn("loss [bold]{task.fields[loss]}[/]"),
             TextColumn("held-out [bold]{task.fields[val]}[/]"),
-            TextColumn("{task.fields[speed]} tokens/s"),
+            TextColumn("{task.fields[speed]} tokens/s{task.fields[noted]}"),
             TimeRemainingColumn(),
             console=console,
         )
@@ -30,14 +30,14 @@ class ProgressBar(Hook):
         self._bar.console.print(f"run directory {run.path}", highlight=False)
         self._bar.start()
         self._task = self._bar.add_task(
-            run.backend_name(), total=run.config.train.steps, completed=step, loss="–", val="–", speed="–"
+            run.backend_name(), total=run.config.train.steps, completed=step, loss="–", val="–", speed="–", noted=""
         )
 
     def on_step_end(self, step: int, metrics: StepMetrics) -> None:
         self._bar.update(self._task, completed=step)
 
     def on_log(self, row: Row) -> None:
-        self._bar.update(self._task, loss=f"{row.loss:.4f}", speed=_speed(row))
+        self._bar.update(self._task, loss=f"{row.loss:.4f}", speed=_speed(row), noted=_noted(row))
 
     def on_eval(self, row: Row) -> None:
         self._bar.update(self._task, val=f"{row.loss:.4f}")
@@ -60,7 +60,7 @@ class PlainLines(Hook):
     def on_log(self, row: Row) -> None:
         if row.step >= self._next or row.step == self._steps:
             self._next = row.step - row.step % self._every + self._every
-            self._say(f"step {row.step}/{self._steps}  loss {row.loss:.4f}  {_speed(row)} tokens/s")
+            self._say(f"step {row.step}/{self._steps}  loss {row.loss:.4f}  {_speed(row)} tokens/s{_noted(row)}")
 
     def on_eval(self, row: Row) -> None:
         self._say(f"step {row.step}/{self._steps}  held-out loss {row.loss:.4f}")
@@ -73,6 +73,11 @@ def progress() -> Hook:
     """The hook that suits stderr."""
     console = Console(stderr=True)
     return ProgressBar(console) if console.is_terminal else PlainLines(console)
+
+
+def _noted(row: Row) -> str:
+    """Auxiliary losses and statistics, each with its name; nothing where there are none."""
+    return "".join(f"  {name} {value:.4g}" for name, value in row.noted.items())
 
 
 def _speed(row: Row) -> str:

@@ -16,11 +16,59 @@ def rule(spec: Optimizer, params: list[Param], stacked: list[bool]) -> Any:
     return Definition(spec, params, stacked)
 
 
+def rule_of_all(spec: Optimizer, params: list[Param], stacked: list[bool], rule: Any = rule) -> Any:
+    """The update rule of all leaves: ``spec``'s ``rule``, but for parameters that have one of their own."""
+    own = [i for i, param in enumerate(params) if param.rule is not None]
+    if not own:
+        return rule(spec, params, stacked)
+    others = [i for i in range(len(params)) if i not in own]
+
+    def of(indices: list[int], rule: Any) -> Any:
+        return rule(spec, [params[i] for i in indices], [stacked[i] for i in indices])
+
+    return Apart([(own, of(own, Definition)), (others, of(others, rule))])
+
+
+class Apart:
+    """Several rules, each on the leaves at some indices."""
+
+    def __init__(self, rules: list[tuple[list[int], Any]]) -> None:
+        self.rules, self.count = rules, sum(len(indices) for indices, _ in rules)
+
+    def initial(self, leaves: list[Any]) -> Any:
+        return [rule.initial([leaves[i] for i in indices]) for indices, rule in self.rules]
+
+    def update(self, leaves: list[Any], grads: list[Any], state: Any, rate: Any) -> tuple[list[Any], Any]:
+        new, states = list(leaves), []
+        for (indices, rule), own in zip(self.rules, state, strict=True):
+            moved, own = rule.update([leaves[i] for i in indices], [grads[i] for i in indices], own, rate)
+            states.append(own)
+            for i, leaf in zip(indices, moved, strict=True):
+                new[i] = leaf
+        return new, states
+
+    def export(self, state: Any) -> tuple[Any, dict[str, list[Any]]]:
+        slots: dict[str, list[Any]] = {}
+        for (indices, rule), own in zip(self.rules, state, strict=True):
+            step, found = rule.export(own)
+            for name, arrays in found.items():
+                whole = slots.setdefault(name, [None] * self.count)
+                for i, array in zip(indices, arrays, strict=True):
+                    whole[i] = array
+        return step, slots
+
+    def restore(self, state: Any, step: int, slots: dict[str, list[Any]]) -> Any:
+        return [
+            rule.restore(own, step, {name: [arrays[i] for i in indices] for name, arrays in slots.items()})
+            for (indices, rule), own in zip(self.rules, state, strict=True)
+        ]
+
+
 class Definition:
     """The optimiser's own :meth:`~archlab.optim.optimizer.Optimizer.update` on every leaf, layer by layer."""
 
     def __init__(self, spec: Optimizer, params: list[Param], stacked: list[bool]) -> None:
-        self.rules = [spec.rule(param) for param in params]
+        self.rules = [spec.rule_of(param) for param in params]
         self.params, self.stacked = params, stacked
 
     def initial(self, leaves: list[Any]) -> Any:

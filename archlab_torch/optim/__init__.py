@@ -16,12 +16,50 @@ def rule(spec: Optimizer, slots: list[Slot]) -> Any:
     return Definition(spec, slots)
 
 
+def rule_of_all(spec: Optimizer, slots: list[Slot], rule: Any = rule) -> Any:
+    """The update rule of all parameters: ``spec``'s ``rule``, but for those that have one of their own."""
+    own = [i for i, slot in enumerate(slots) if slot.param.rule is not None]
+    if not own:
+        return rule(spec, slots)
+    others = [i for i in range(len(slots)) if i not in own]
+
+    def of(indices: list[int], rule: Any) -> Any:
+        return rule(spec, [slots[i] for i in indices])
+
+    return Apart([(own, of(own, Definition)), (others, of(others, rule))])
+
+
+class Apart:
+    """Several rules, each on the parameters at some indices."""
+
+    def __init__(self, rules: list[tuple[list[int], Any]]) -> None:
+        self.rules, self.count = rules, sum(len(indices) for indices, _ in rules)
+
+    def update(self, rate: float) -> None:
+        for _, rule in self.rules:
+            rule.update(rate)
+
+    def export(self) -> tuple[int, dict[str, list[Any]]]:
+        slots: dict[str, list[Any]] = {}
+        for indices, rule in self.rules:
+            step, found = rule.export()
+            for name, tensors in found.items():
+                whole = slots.setdefault(name, [None] * self.count)
+                for i, tensor in zip(indices, tensors, strict=True):
+                    whole[i] = tensor
+        return step, slots
+
+    def restore(self, step: int, slots: dict[str, list[Any]]) -> None:
+        for indices, rule in self.rules:
+            rule.restore(step, {name: [tensors[i] for i in indices] for name, tensors in slots.items()})
+
+
 class Definition:
     """The optimiser's own :meth:`~archlab.optim.optimizer.Optimizer.update` on every parameter, in canonical layout."""
 
     def __init__(self, spec: Optimizer, slots: list[Slot]) -> None:
         self.slots, self.step = slots, 0
-        self.rules = [spec.rule(slot.param) for slot in slots]
+        self.rules = [spec.rule_of(slot.param) for slot in slots]
         self.state = [
             {name: slot.tensor.new_zeros(shape) for name, shape in rule.slots(slot.param.shape).items()}
             for slot, rule in zip(slots, self.rules, strict=True)
