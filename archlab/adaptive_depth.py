@@ -35,7 +35,7 @@ class AdaptiveDepth(Layer):
     def params(self, width: int) -> dict[str, Param]:
         return {
             "halt": Param(shape=(width,), axes="D", init=self.init, fan_in=width),
-            "halt_bias": Param(shape=(), axes="", init=self.halt_bias),
+            "halt_bias": Param(shape=(1,), axes="D", init=self.halt_bias),
         }
 
     def parts(self, width: int) -> Parts:

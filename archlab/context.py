@@ -98,7 +98,7 @@ class Context:
     drives: MutableMapping[str, Any] | None = None
     stats: MutableMapping[str, Any] | None = None
     shared: Mapping[str, Any] = field(default_factory=dict)
-    published: MutableMapping[str, Any] = field(default_factory=dict)
+    published: MutableMapping[str, Any] = field(default_factory=Table)
     depth: Any = 0.0
     by_turn: Callable[[Callable[[float], float]], Any] | None = None
 
@@ -166,7 +166,7 @@ class Context:
 
     def scoped(self) -> "Context":
         """A context that sees what is published here; what is published in it is not seen here."""
-        return dataclasses.replace(self, published=dict(self.published))
+        return dataclasses.replace(self, published=Table(self.published))
 
     def news(self, outer: "Context") -> dict[str, Any]:
         """What is published here and not in ``outer``, or with another value."""

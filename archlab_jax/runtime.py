@@ -91,13 +91,13 @@ def place_params(variables: list[Any], leaves: list[Any], policy: Policy) -> lis
 
 
 def _place(variable: Any, leaf: np.ndarray, policy: Policy) -> jax.Array:
-    alike = leaf.shape == variable[...].shape
+    alike = leaf.shape == variable[...].shape and policy.mesh.size > 1
     spec = PartitionSpec(*placement(variable.axes, leaf.shape, policy.mesh)) if alike else PartitionSpec()
     return jax.device_put(leaf, NamedSharding(mesh_of(policy), spec))
 
 
 def place_state(state: Any, policy: Policy) -> Any:
-    """A first state on one device, as programs return it: one compilation runs first and later pieces."""
+    """A first state on one device, as programs return it: one compilation runs first and later pieces or steps."""
     if policy.mesh.size > 1:
         return state  # the compiler's business
     return jax.device_put(state, NamedSharding(mesh_of(policy), PartitionSpec()))

@@ -17,7 +17,7 @@ from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
 from archlab_jax.optim import rule, rule_of_all
 from archlab_jax.program import Program, program
-from archlab_jax.runtime import SOURCES, compiler_options, place_batch, place_params, precision
+from archlab_jax.runtime import SOURCES, compiler_options, place_batch, place_params, place_state, precision
 
 
 def cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -45,7 +45,7 @@ class Trainer:
             self.counted = [param.rule is None for param in params]
             self.rule = rule_of_all(optimizer, params, [v.stacked for v in variables], rule)
             self.leaves = self.program.leaves(weights)
-            self.opt = self.rule.initial(self.leaves)
+            self.opt = place_state(self.rule.initial(self.leaves), policy)
             self.count = 0
             options = compiler_options(policy)
             self._step = jax.jit(self._train, donate_argnums=(0, 1), compiler_options=options)
@@ -107,5 +107,5 @@ class Trainer:
             self.leaves = self.program.leaves(weights)
             packed = {name: self.program.split.pack(slot, dtype) for name, slot in state.slots.items()}
             slots = {name: place_params(variables, slot, self.policy) for name, slot in packed.items()}
-            self.opt = self.rule.restore(self.opt, state.step, slots)
+            self.opt = place_state(self.rule.restore(self.opt, state.step, slots), self.policy)
         self.count = state.step

@@ -89,7 +89,9 @@ def _device_mesh(device: str, data: int, fsdp: int) -> Any:
 
 def _shard_dim(slot: Any, policy: Policy) -> int:
     names = placement(slot.param.axes, slot.param.shape, policy.mesh)
-    dim = names.index("fsdp") if "fsdp" in names else 0
+    if "fsdp" not in names:
+        return 0  # FSDP divides every parameter, and unevenly along the first axis alone
+    dim = names.index("fsdp")
     return len(names) - 1 - dim if slot.transposed else dim
 
 

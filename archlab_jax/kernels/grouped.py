@@ -15,9 +15,8 @@ import jax.numpy as jnp
 
 from archlab.ops import upcast
 
-TILE = (
-    8  # matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise
-)
+# Matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise.
+TILE = 8
 MOST = 64  # rows of a block
 
 

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-TILE = (
-    8  # matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise
-)
+# Matrices are filled up to multiples: what is left over goes through other instructions, which round otherwise.
+TILE = 8
 ALIGNED = 16  # bytes, for rows of what grouped_mm reads
 
 

@@ -9,18 +9,20 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pack_sequence
 
 
-def fused(ctx: Any) -> bool:
+def usable(ctx: Any) -> bool:
     """Whether the fused layer can run: it has no intermediates to show, and no graph that a compiler could read."""
     return ctx.records is None and not torch.compiler.is_compiling()
 
 
-def layer(kind: Callable[..., nn.RNNBase], width: int, hidden: int) -> nn.RNNBase:
-    """A fused layer without memory of its own."""
-    return kind(width, hidden, batch_first=True, device="meta")
+class Fused:
+    """A fused layer to be called with weights; those that it would have do not belong to the module that keeps it."""
+
+    def __init__(self, kind: Callable[..., nn.RNNBase], width: int, hidden: int) -> None:
+        self.layer = kind(width, hidden, batch_first=True, device="meta")
 
 
 def run(
-    layer: nn.RNNBase, weights: dict[str, Any], x: Any, carry: tuple[Any, ...], same: Any, plain: bool
+    fused: Fused, weights: dict[str, Any], x: Any, carry: tuple[Any, ...], same: Any, plain: bool
 ) -> tuple[Any, tuple[Any, ...]]:
     """Outputs (B, T, F) and what is carried on (B, F) each; where ``same`` (B, T) is false, it starts from 0.
 
@@ -28,7 +30,7 @@ def run(
     """
     weights = {f"{name}_l0": w.to(x.dtype) for name, w in weights.items()}
     if plain:
-        y, last = functional_call(layer, weights, (x, _pack(carry)))
+        y, last = functional_call(fused.layer, weights, (x, _pack(carry)))
         return y, _unpack(last)
     starts = ~same
     starts[:, 0] = True
@@ -38,7 +40,7 @@ def run(
     row = first // starts.shape[1]
     begin = tuple(torch.where(goes_on, c[row], 0) for c in carry)
     pieces = pack_sequence(list(x.flatten(0, 1).split(lengths)), enforce_sorted=False)
-    y, last = functional_call(layer, weights, (pieces, _pack(begin)))
+    y, last = functional_call(fused.layer, weights, (pieces, _pack(begin)))
     final = torch.diff(row, append=row.new_tensor([-1])) != 0
     return torch.cat(nn.utils.rnn.unpack_sequence(y)).view(*x.shape[:2], -1), tuple(c[final] for c in _unpack(last))
 

@@ -17,10 +17,10 @@ class GRU(Module):
 
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
-        self.fused = recurrent.layer(nn.GRU, part.width, part.spec.hidden)
+        self.fused = recurrent.Fused(nn.GRU, part.width, part.spec.hidden)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        if self.spec.reset == "before" or not recurrent.fused(ctx):
+        if self.spec.reset == "before" or not recurrent.usable(ctx):
             return self.spec.forward(self, x, ctx, state)
         segments, same, carry = self.spec.start(x[:, 0, :1], ctx, state)
         size = 3 * self.spec.hidden

@@ -16,10 +16,10 @@ class LSTM(Module):
 
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
-        self.fused = recurrent.layer(nn.LSTM, part.width, part.spec.hidden)
+        self.fused = recurrent.Fused(nn.LSTM, part.width, part.spec.hidden)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        if not recurrent.fused(ctx):
+        if not recurrent.usable(ctx):
             return self.spec.forward(self, x, ctx, state)
         segments, same, carry = self.spec.start(x[:, 0, :1], ctx, state)
         none = x.new_zeros(4 * self.spec.hidden)
