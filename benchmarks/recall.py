@@ -96,7 +96,8 @@ def main(
         facts = "\n".join(f"- {key}: {value}" for key, value in environment(None, "cpu").items())
         rows = [columns, ["---"] * len(columns), *lines]
         text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        path.write_text(f"# Associative recall\n\n{main.__doc__}\n\n{facts}\n\n{text}\n")
+        command = f"Made by `python benchmarks/recall.py --steps {steps} --save`."
+        path.write_text(f"# Associative recall\n\n{main.__doc__} {command}\n\n{facts}\n\n{text}\n")
 
 
 if __name__ == "__main__":
