@@ -20,11 +20,13 @@ from archlab.adaptive_depth import AdaptiveDepth
 from archlab.backends import backend_names, build, find_backend, initial_weights
 from archlab.block import Block, ParallelBlock
 from archlab.block_linear import BlockLinear
+from archlab.channels.expert_choice_router import ExpertChoiceRouter
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
 from archlab.channels.moe import MoE
-from archlab.channels.routing import ExpertChoiceRouter, Groups, Router, TopKRouter
+from archlab.channels.routing import Router
 from archlab.channels.rwkv_channel import RWKVChannel
+from archlab.channels.top_k_router import Groups, TopKRouter
 from archlab.config import Config, registered
 from archlab.errors import InputError
 from archlab.hyper_connections import HyperBlock, Streams

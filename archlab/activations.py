@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from archlab.config import FieldError
+from archlab.ops import sigmoid
 from archlab.spec import Example, Map
 
 
@@ -68,7 +69,7 @@ class Sigmoid(Activation):
     """1 / (1 + e^-x)."""
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
-        return 1.0 / (1.0 + ctx.xp.exp(-x))
+        return sigmoid(ctx.xp, x)
 
 
 class Tanh(Activation):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from archlab.inits import Constant, FanInNormal, Init
-from archlab.ops import upcast
+from archlab.ops import sigmoid, upcast
 from archlab.spec import Cost, Example, Layer, Param, Parts, substate, updated
 
 
@@ -52,7 +52,7 @@ class AdaptiveDepth(Layer):
         for n in range(self.steps):
             wide = upcast(xp, x)
             score = xp.sum(wide * xp.astype(m.halt, wide.dtype), axis=-1) + xp.astype(m.halt_bias, wide.dtype)
-            p = 1.0 / (1.0 + xp.exp(-score))
+            p = sigmoid(xp, score)
             halts = running & ((spent + p > self.threshold) | (n + 1 == self.steps))
             rest = 1.0 - spent
             share = xp.where(running, xp.where(halts, rest, p), xp.zeros_like(p))
@@ -62,15 +62,8 @@ class AdaptiveDepth(Layer):
             taken, left = taken + xp.astype(running, p.dtype), xp.where(halts, rest, left)
             spent, running = spent + share, running & ~halts
             states.append(new)
-        self.add_loss(ctx, taken + left)
+        ctx.add_loss("ponder", self.ponder * ctx.mean(taken + left))
         return xp.astype(y, x.dtype), updated(state, layer=states)
-
-    def add_loss(self, ctx: Any, pondered: Any) -> None:
-        """``ponder`` times the mean over real tokens."""
-        real = ctx.xp.ones_like(pondered)
-        if ctx.segments is not None:
-            real = ctx.xp.astype(ctx.segments > 0, pondered.dtype)
-        ctx.add_loss("ponder", self.ponder * ctx.total(ctx.xp.sum(pondered * real)) / ctx.total(ctx.xp.sum(real)))
 
     def cost(self, width: int, length: int) -> Cost:
         return Cost(weights=2.0 * width * self.steps)

@@ -102,6 +102,19 @@ class Context:
     depth: Any = 0.0
     by_turn: Callable[[Callable[[float], float]], Any] | None = None
 
+    @property
+    def documents(self) -> Any:
+        """(B, T): ``segments``, or 1 everywhere where a row is one document."""
+        return self.xp.ones_like(self.positions) if self.segments is None else self.segments
+
+    def mean(self, values: Any) -> Any:
+        """The mean over all tokens of the whole batch that are no padding, of (B, T, …); 0 where there are none."""
+        xp = self.xp
+        real = xp.astype(self.documents > 0, values.dtype)
+        count = self.total(xp.sum(real))
+        real = xp.reshape(real, (*real.shape, *(1 for _ in values.shape[2:])))
+        return self.total(xp.sum(values * real, axis=(0, 1))) / xp.where(count > 0, count, xp.ones_like(count))
+
     def record(self, path: str, value: Any) -> None:
         """Note an intermediate under ``path``, if anybody listens."""
         if self.records is not None:
@@ -134,16 +147,22 @@ class Context:
         """Whether anybody listens to losses, drives and statistics: in training, not in evaluation or decoding."""
         return self.losses is not None
 
-    def unnoted(self) -> "Context":
-        """The same context with empty tables where this one has any: what is noted there stays apart."""
-        return self.replace(**{table: None if getattr(self, table) is None else Table() for table in TABLES})
-
     def notes(self) -> dict[str, Any]:
         """All that was noted, by table."""
         return plain({table: getattr(self, table) for table in TABLES})
 
+    def apart(self) -> "Context":
+        """The same context with empty tables where this one has any: what is noted or published there stays apart."""
+        tables = {table: None if getattr(self, table) is None else Table() for table in TABLES}
+        return self.replace(**tables).scoped()
+
+    def left(self, outer: "Context") -> dict[str, Any]:
+        """What was noted here, by table, and what was published here and not in ``outer``, or with another value."""
+        news = {name: v for name, v in self.published.items() if outer.published.get(name) is not v}
+        return self.notes() | {"published": news}
+
     def take(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add what was noted apart."""
+        """Add what was left apart."""
         for path, value in notes["records"].items():
             self.record(path, value)
         for name, value in notes["losses"].items():
@@ -152,6 +171,8 @@ class Context:
             self.add_drive(name, value)
         for name, (total, count) in notes["stats"].items():
             self._add_stat(name, total, count)
+        for name, value in notes["published"].items():
+            self.publish(name, value)
 
     def publish(self, name: str, value: Any) -> None:
         """Leave ``value`` for the parts that come later in the same scope (:class:`archlab.stack.Stack` makes them)."""
@@ -167,10 +188,6 @@ class Context:
     def scoped(self) -> "Context":
         """A context that sees what is published here; what is published in it is not seen here."""
         return dataclasses.replace(self, published=Table(self.published))
-
-    def news(self, outer: "Context") -> dict[str, Any]:
-        """What is published here and not in ``outer``, or with another value."""
-        return {name: v for name, v in self.published.items() if outer.published.get(name) is not v}
 
     def at_depth(self, depth: Any, by_turn: Callable[[Callable[[float], float]], Any] | None = None) -> "Context":
         return dataclasses.replace(self, depth=depth, by_turn=by_turn)

@@ -116,18 +116,15 @@ class Uniform(Init):
         return self.low + (self.high - self.low) * u
 
 
-class LogUniform(Init):
+class LogUniform(Uniform):
     """log u, u from U(low, high)."""
 
-    low: float
-    high: float
-
     def check(self) -> None:
-        self.require(0 < self.low <= self.high, "low", f"must be > 0 and at most high = {self.high}")
+        super().check()
+        self.require(self.low > 0, "low", "must be > 0")
 
     def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
-        return np.log(self.low + (self.high - self.low) * u)
+        return np.log(super().draw(seed, path, shape, fan_in))
 
 
 class LogRange(Init):
@@ -137,16 +134,14 @@ class LogRange(Init):
         return np.log(np.arange(1, shape[-1] + 1)) + np.zeros(shape)
 
 
-class InverseSoftplus(Init):
+class InverseSoftplus(Uniform):
     """b with softplus(b) = e^u, u from U(log low, log high): steps spread evenly over their orders of magnitude."""
 
-    low: float
-    high: float
-
     def check(self) -> None:
-        self.require(0 < self.low <= self.high, "low", f"must be > 0 and at most high = {self.high}")
+        super().check()
+        self.require(self.low > 0, "low", "must be > 0")
 
     def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
-        step = np.exp(np.log(self.low) + (np.log(self.high) - np.log(self.low)) * u)
+        exponents = Uniform(low=math.log(self.low), high=math.log(self.high))
+        step = np.exp(exponents.draw(seed, path, shape, fan_in))
         return step + np.log(-np.expm1(-step))

@@ -35,11 +35,18 @@ def same_chunk(ctx: Any, chunk: int, key_positions: Any) -> Any:
 
 
 def _same_document(ctx: Any, key_segments: Any) -> Any:
-    segments = ctx.segments
-    if segments is None:
-        segments = ctx.xp.ones_like(ctx.positions)
     keys = key_segments[:, None, :]
-    return (segments[:, :, None] == keys) & (keys > 0)
+    return (ctx.documents[:, :, None] == keys) & (keys > 0)
+
+
+def sees_later(visibility: Visibility) -> str | None:
+    """See :meth:`archlab.spec.Spec.sees_later`."""
+    if visibility != "bidirectional":
+        return None
+    return (
+        "visibility 'bidirectional' sees the token that is to be predicted; "
+        "set it to 'causal' to train on next tokens and to generate"
+    )
 
 
 def visible_pairs(visibility: Visibility, window: int | None, length: int, chunk: int | None = None) -> float:

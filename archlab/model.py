@@ -143,14 +143,9 @@ class LanguageModel(Model):
 def check_causal(model: Model) -> None:
     """Raise :class:`InputError` where a part sees the token that training and generation are to predict."""
     for path, part in walk(model.root()):
-        if getattr(part.spec, "visibility", None) == "bidirectional":
-            raise InputError(
-                f"{path}: visibility 'bidirectional' sees the token that is to be predicted; "
-                "set it to 'causal' to train on next tokens and to generate"
-            )
         reason = part.spec.sees_later()
         if reason is not None:
-            raise InputError(f"{path}: {reason}, so that it sees the token that is to be predicted; leave it out")
+            raise InputError(f"{path}: {reason}")
 
 
 def tiny_model(*, vocab: int = 19, width: int = 16, repeat: int = 2, layer: Any = None, **fields: Any) -> LanguageModel:

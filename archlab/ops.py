@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 from einops import einsum, rearrange, repeat
 
-__all__ = ["angles", "einsum", "loop", "masked_softmax", "rearrange", "repeat", "statistics_dtype", "upcast"]
+__all__ = [
+    "angles", "einsum", "loop", "masked_softmax", "rearrange", "repeat", "sigmoid", "softplus", "statistics_dtype",
+    "upcast",
+]  # fmt: skip
 
 
 def statistics_dtype(xp: Any, x: Any) -> Any:
@@ -23,6 +26,16 @@ def angles(ctx: Any, positions: Any, rates: np.ndarray, like: Any) -> Any:
     """positions (...) × rates (R) → phases (..., R), in float32, or float64 where ``like`` is."""
     dtype = statistics_dtype(ctx.xp, like)
     return ctx.xp.astype(positions, dtype)[..., None] * ctx.constant(rates, dtype)
+
+
+def sigmoid(xp: Any, x: Any) -> Any:
+    """1 / (1 + e^−x)."""
+    return 1.0 / (1.0 + xp.exp(-x))
+
+
+def softplus(xp: Any, x: Any) -> Any:
+    """log(1 + e^x)."""
+    return xp.logaddexp(x, xp.zeros_like(x))
 
 
 def masked_softmax(xp: Any, scores: Any, mask: Any) -> Any:

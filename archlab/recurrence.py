@@ -1,10 +1,11 @@
 """What mixers with a recurrent state share: where documents begin, and how a state fades."""
 
+from collections.abc import Callable
 from typing import Any
 
 from archlab.config import Config
 from archlab.inits import Init, InverseSoftplus, LogUniform
-from archlab.ops import upcast
+from archlab.ops import softplus, upcast
 from archlab.spec import Param, State, updated
 
 
@@ -13,20 +14,44 @@ def continued(ctx: Any, state: Any) -> tuple[Any, Any]:
 
     The state of a mixer remembers the last token's document as "segment"; before the first there is none.
     """
-    xp = ctx.xp
-    segments = xp.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
+    xp, segments = ctx.xp, ctx.documents
     last = xp.zeros_like(segments[:, 0]) if state is None else xp.astype(state["segment"], segments.dtype)
     return segments, segments == xp.concat([last[:, None], segments[:, :-1]], axis=1)
 
 
-def shifted(ctx: Any, x: Any, state: Any) -> tuple[Any, Any]:
-    """Token shift: x_{t−1} (B, T, D), 0 where a document begins; and the state, whose "last" is x of the last token."""
+Recurrence = Callable[..., tuple[Any, Any]]
+"""(outputs, last memory) of a mixer's inputs and its first memory: a parallel form of what it does token by token."""
+
+
+def first_memory(ctx: Any, state: Any, v: Any, k: Any) -> Any:
+    """The memory (B, H, V, K) before the first token, for values (B, T, H, V) and keys (B, T, H, K)."""
+    if state is None:
+        return ctx.xp.zeros_like(v[:, 0, :, :, None] * k[:, 0, :, None, :])
+    return ctx.xp.astype(state["memory"], v.dtype)
+
+
+def linear_scan(ctx: Any, keep: Any, add: Any, start: Any) -> Any:
+    """h_t = keep_t ⊙ h_{t−1} + add_t along axis 1 of (B, T, …), from ``start`` (B, …), token by token."""
+
+    def step(h: Any, inputs: Any) -> tuple[Any, Any]:
+        keep, add = inputs
+        h = keep * h + add
+        return h, h
+
+    return ctx.scan(step, start, (keep, add))[1]
+
+
+def shifted(ctx: Any, x: Any, state: Any) -> tuple[Any, Any, Any]:
+    """Token shift: x_{t−1} (B, T, D), 0 where a document begins; whether it goes on (B, T); and the state.
+
+    Its "last" is x of the last token.
+    """
     xp = ctx.xp
     segments, same = continued(ctx, state)
     last = xp.zeros_like(x[:, :1]) if state is None else xp.astype(state["last"], x.dtype)[:, None]
     before = xp.concat([last, x[:, :-1]], axis=1)
     before = xp.where(same[..., None], before, xp.zeros_like(before))
-    return before, updated(state, last=x[:, -1], segment=segments[:, -1])
+    return before, same, updated(state, last=x[:, -1], segment=segments[:, -1])
 
 
 def mixed(ctx: Any, x: Any, before: Any, share: Any) -> Any:
@@ -66,5 +91,5 @@ class Decay(Config):
         """log α and Δ (B, T, H) from s (B, T, H), in float32 at least."""
         xp, step = ctx.xp, upcast(ctx.xp, step)
         step = step + xp.astype(m.step_bias, step.dtype)
-        step = xp.logaddexp(step, xp.zeros_like(step))
+        step = softplus(xp, step)
         return -xp.exp(xp.astype(m.log_rate, step.dtype)) * step, step

@@ -17,6 +17,7 @@ from archlab.inits import Init
 if TYPE_CHECKING:
     from archlab.optim.optimizer import Optimizer
 
+SEES = "so that it sees the token that is to be predicted; leave it out"
 Parts = dict[str, Any]  # of Part, list[Part], dict[str, Part] or None
 
 
@@ -142,7 +143,7 @@ class Spec(Config):
         return Cost(weights=2.0 * sum(p.size for p in self.params(width).values() if len(p.shape) > 1))
 
     def sees_later(self) -> str | None:
-        """Why an output may depend on later tokens, in the words of an error; None where none does."""
+        """Why next tokens cannot be predicted with it and what to do, in the words of an error; None where they can."""
         return None
 
     def saved(self, width: int, length: int) -> float:

@@ -51,7 +51,7 @@ class Stack(Module):
         for i, inner in enumerate(self.spec.contexts(ctx)):
             if i not in self.scanned:
                 x, left = self.isolated(next(layers), inner)(x)
-                hand_on(inner, left)
+                inner.take(left)
             elif i == self.scanned.start:
                 x = self.scan(x, inner)
         return x
@@ -60,9 +60,9 @@ class Stack(Module):
         """``layer`` as a pure function x → (y, left behind), rematerialised as the policy says."""
 
         def run(x: Any) -> Any:
-            inner = ctx.unnoted().scoped()
+            inner = ctx.apart()
             y, _ = layer(x, inner, None)
-            return y, (inner.notes(), inner.news(ctx))
+            return y, inner.left(ctx)
 
         return run if self.remat == "none" else jax.checkpoint(run, policy=REMAT[self.remat])
 
@@ -73,16 +73,16 @@ class Stack(Module):
 
         def one_turn(x: Any, inputs: Any) -> tuple[Any, Any]:
             state, turn = inputs
-            scope = ctx.unnoted().scoped()
+            scope = ctx.apart()
             for i, layer in enumerate(nnx.merge(graph, state)):
                 x, left = self.isolated(layer, self.in_turn(scope, turn, i))(x)
-                hand_on(scope, left)
+                scope.take(left)
             return x, scope.notes()
 
         x, notes = jax.lax.scan(one_turn, x, (stacked, jnp.arange(self.turns.count)))
         records = notes.pop("records")
         named = {p: v[turn] for first, v in records.items() for turn, p in enumerate(self.turns.paths(first))}
-        ctx.take(jax.tree.map(lambda v: jnp.sum(v, axis=0), notes) | {"records": named})
+        ctx.take(jax.tree.map(lambda v: jnp.sum(v, axis=0), notes) | {"records": named, "published": {}})
         return x
 
     def in_turn(self, ctx: Any, turn: Any, index: int) -> Any:
@@ -106,11 +106,3 @@ class Stack(Module):
         for turn in range(self.spec.repeat):
             turns += list(nnx.merge(graph, jax.tree.map(lambda a, turn=turn: a[turn], stacked)))
         return layers[: self.scanned.start] + turns + layers[self.scanned.start :]
-
-
-def hand_on(ctx: Any, left: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Hand on what an isolated layer noted and published."""
-    notes, values = left
-    ctx.take(notes)
-    for name, value in values.items():
-        ctx.publish(name, value)

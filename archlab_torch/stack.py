@@ -57,12 +57,10 @@ class Stack(Module):
         """The layer's output, recomputed in the backward pass; what it notes and publishes, it does once."""
 
         def run(x: Any) -> Any:
-            inner = ctx.unnoted().scoped()
+            inner = ctx.apart()
             y, _ = layer(x, inner, None)
-            return y, inner.notes(), inner.news(ctx)
+            return y, inner.left(ctx)
 
-        y, notes, values = checkpoint(run, x, use_reentrant=False, **REMAT[self.remat])
-        ctx.take(notes)
-        for name, value in values.items():
-            ctx.publish(name, value)
+        y, left = checkpoint(run, x, use_reentrant=False, **REMAT[self.remat])
+        ctx.take(left)
         return y

@@ -16,7 +16,7 @@ import torch
 from archlab.activations import SiLU
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE
-from archlab.channels.routing import TopKRouter
+from archlab.channels.top_k_router import TopKRouter
 from archlab.parity.cases import drawn_weights
 from archlab.policy import Policy
 from archlab_jax import module as jax_module

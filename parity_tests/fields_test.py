@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from archlab import random, reference
-from archlab.channels.routing import Groups, TopKRouter
+from archlab.channels.top_k_router import Groups, TopKRouter
 from archlab.config import Config, registered
 from archlab.errors import InputError
 from archlab.parity.cases import cases_of, drawn_weights, root, variants, with_spec
@@ -123,8 +123,11 @@ def known(name, cls):
     return structure(case.part), list(outputs(case))
 
 
-def differs(case, cls, spec):
-    """Whether the example with another spec in its place can be told from it; None where it is not valid."""
+def differs(case, cls, spec, names):
+    """Whether the example with another spec in its place can be told from it; None where it is not valid.
+
+    ``names``: the new value names something that must be there when it runs; not to run is to have read it.
+    """
     try:
         other = with_spec(case, spec)
         there = structure(other.part)
@@ -135,8 +138,8 @@ def differs(case, cls, spec):
         return True
     try:
         return any(not _equal(a, b) for a, b in zip(ran, outputs(other), strict=True))
-    except InputError:  # it was valid and does not run: a name that nobody publishes, for example
-        return True
+    except InputError:
+        return names or None
 
 
 def _equal(a, b):
@@ -181,7 +184,7 @@ def _changed(case, home, path, node, name, value):
         spec = put(case.example.spec, path, node.replace(**{name: value}))
     except InputError:
         return None
-    return differs(case, home, spec)
+    return differs(case, home, spec, names=isinstance(value, str))
 
 
 def _part_differs(case, cls, name, hint):

@@ -12,11 +12,12 @@ from archlab import reference
 from archlab.activations import GELUTanh, SiLU
 from archlab.backends import find_backend
 from archlab.block import Block
+from archlab.channels.expert_choice_router import ExpertChoiceRouter
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
 from archlab.channels.moe import MoE
-from archlab.channels.routing import ExpertChoiceRouter, Groups, TopKRouter
 from archlab.channels.rwkv_channel import RWKVChannel
+from archlab.channels.top_k_router import Groups, TopKRouter
 from archlab.errors import InputError
 from archlab.model import check_causal, tiny_model
 from archlab.norms import RMSNorm

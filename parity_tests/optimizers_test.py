@@ -8,7 +8,7 @@ from archlab.backends import find_backend
 from archlab.block import Block
 from archlab.channels.mlp import MLP
 from archlab.channels.moe import MoE
-from archlab.channels.routing import TopKRouter
+from archlab.channels.top_k_router import TopKRouter
 from archlab.config import registered
 from archlab.inits import Normal
 from archlab.model import Head, tiny_model

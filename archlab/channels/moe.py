@@ -5,11 +5,12 @@ from typing import Any
 from archlab.activations import Activation, GELUTanh, SiLU
 from archlab.channels.glu import GLU
 from archlab.channels.mlp import MLP
-from archlab.channels.routing import Groups, Router, TopKRouter
+from archlab.channels.routing import Router
+from archlab.channels.top_k_router import Groups, TopKRouter
 from archlab.config import FieldError
 from archlab.inits import Init, Normal
 from archlab.layers import Linear
-from archlab.ops import upcast
+from archlab.ops import sigmoid, upcast
 from archlab.optim.sign_step import SignStep
 from archlab.spec import Channel, Cost, Example, Map, Param, Part, Parts, children, substate, updated
 
@@ -142,7 +143,7 @@ class MoE(Channel):
             return y, state
         shared, after = m.shared(x, ctx, substate(state, "shared"))
         if self.shared_gate is not None:
-            gate = 1.0 / (1.0 + xp.exp(-upcast(xp, m.shared_gate(x, ctx))))
+            gate = sigmoid(xp, upcast(xp, m.shared_gate(x, ctx)))
             shared = xp.astype(gate * upcast(xp, shared), x.dtype)
         return y + shared, updated(state, shared=after)
 

@@ -34,7 +34,7 @@ class RWKVChannel(Channel):
         return shift_state(width, batch)
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        before, state = shifted(ctx, x, state)
+        before, _, state = shifted(ctx, x, state)
         x = mixed(ctx, x, before, m.mix)
         return m.down(m.activation(m.up(x, ctx), ctx), ctx), state
 

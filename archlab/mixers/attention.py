@@ -7,7 +7,7 @@ import numpy as np
 
 from archlab.inits import FanInNormal, Init, Normal
 from archlab.layers import Dropout, Linear
-from archlab.masks import Visibility, same_chunk, visible, visible_pairs
+from archlab.masks import Visibility, same_chunk, sees_later, visible, visible_pairs
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
 from archlab.rotary import Rotary
@@ -128,8 +128,7 @@ class Attention(Mixer):
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         q, k, v = self.project(m, x, ctx)
-        segments = ctx.xp.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
-        keys = {"keys": k, "values": v, "positions": ctx.positions, "segments": segments}
+        keys = {"keys": k, "values": v, "positions": ctx.positions, "segments": ctx.documents}
         seen = keys if state is None else extended(ctx.xp, state, keys)
         y = self.attend(m, q, seen, ctx)
         return m.out(rearrange(y, "B T H K -> B T (H K)"), ctx), appended(ctx, state, keys)
@@ -182,6 +181,9 @@ class Attention(Mixer):
 
     def factor(self, size: int) -> float:
         return 1.0 / math.sqrt(size) if self.scale is None else self.scale
+
+    def sees_later(self) -> str | None:
+        return sees_later(self.visibility)
 
     def cost(self, width: int, length: int) -> Cost:
         pair = 4.0 * self.heads * self.size(width)  # q·k and weight·v for one pair of positions

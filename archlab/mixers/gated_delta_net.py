@@ -6,11 +6,11 @@ from typing import Any
 from archlab.activations import Activation, Identity, SiLU
 from archlab.inits import FanInNormal, Init
 from archlab.layers import Linear
-from archlab.mixers.short_conv import ShortConv
+from archlab.mixers.short_conv import ShortConv, convolved
 from archlab.norms import RMSNorm
-from archlab.ops import rearrange, upcast
-from archlab.recurrence import Decay, continued
-from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, substate, updated
+from archlab.ops import rearrange, sigmoid, upcast
+from archlab.recurrence import Decay, Recurrence, continued, first_memory
+from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
 
 class GatedDeltaNet(Mixer):
@@ -86,35 +86,26 @@ class GatedDeltaNet(Mixer):
             "segment": State(shape=(batch,), axes="B", dtype="int"),
         }
 
-    def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+    def forward(self, m: Any, x: Any, ctx: Any, state: Any, parallel: Recurrence | None = None) -> tuple[Any, Any]:
+        """The definition; a native form passes a ``parallel`` form of :meth:`recur`."""
         q, k, v, beta, decay, state = self.project(m, x, ctx, state)
         segments, same = continued(ctx, state)
-        o, memory = self.recur(ctx, q, k, v, beta, decay, same, self.start(k, v, ctx, state))
+        inputs = (q, k, v, beta, decay, same, first_memory(ctx, state, v, k))
+        o, memory = parallel(*inputs) if parallel and x.shape[1] > 1 else self.recur(ctx, *inputs)
         state = updated(state, memory=memory, segment=segments[:, -1])
         return self.read(m, ctx.xp.astype(o, x.dtype), x, ctx), state
 
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
         """q, k (B, T, H, K), v (B, T, H, V), β and log α (B, T, H) in float32 at least, and the state."""
-        xp, arrays = ctx.xp, []
-        for name in QKV:
-            a = getattr(m, name)(x, ctx)
-            if self.conv:
-                a, inner = getattr(m, f"{name}_conv")(a, ctx, substate(state, f"{name}_conv"))
-                state = updated(state, **{f"{name}_conv": inner})
-            arrays.append(upcast(xp, m.activation(a, ctx)))
-        q, k = (rearrange(a, "B T (G K) -> B T G K", G=self.key_heads) for a in arrays[:2])
+        xp = ctx.xp
+        (q, k, v), state = convolved(m, QKV, x, ctx, state)
+        q, k = (rearrange(a, "B T (G K) -> B T G K", G=self.key_heads) for a in (q, k))
         q, k = (a / xp.sqrt(xp.sum(a * a, axis=-1, keepdims=True) + self.epsilon) for a in (q, k))
         q, k = (xp.repeat(a, self.heads // self.key_heads, axis=2) for a in (q, k))
-        v = rearrange(arrays[2], "B T (H V) -> B T H V", H=self.heads)
-        beta = self.beta_range / (1.0 + xp.exp(-upcast(xp, m.beta(x, ctx))))
+        v = rearrange(v, "B T (H V) -> B T H V", H=self.heads)
+        beta = self.beta_range * sigmoid(xp, upcast(xp, m.beta(x, ctx)))
         decay = self.decay.log(m, m.step(x, ctx), ctx)[0] if self.decay else xp.zeros_like(beta)
         return q / math.sqrt(self.key_size), k, v, beta, decay, state
-
-    def start(self, k: Any, v: Any, ctx: Any, state: Any) -> Any:
-        """The memory (B, H, V, K) before the first token."""
-        if state is None:
-            return ctx.xp.zeros_like(v[:, 0, :, :, None] * k[:, 0, :, None, :])
-        return ctx.xp.astype(state["memory"], v.dtype)
 
     def recur(self, ctx: Any, q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: Any) -> Any:
         """The outputs (B, T, H, V) and the last memory, token by token."""

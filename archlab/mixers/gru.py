@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from archlab.inits import FanInNormal, Init, Zeros
 from archlab.layers import Linear
-from archlab.mixers.lstm import sigmoid
 from archlab.mixers.recurrent import Cell, Recurrent
+from archlab.ops import sigmoid
 from archlab.spec import Example, Param, Parts
 
 
@@ -48,7 +48,7 @@ class GRU(Cell):
             bias = ctx.xp.astype(m.state_bias, hidden.dtype)
             gates = gates + bias[: 2 * size] if self.state_bias == "all" else gates
             offset = bias[-size:]
-        gates = sigmoid(ctx, entered[..., : 2 * size] + gates)
+        gates = sigmoid(ctx.xp, entered[..., : 2 * size] + gates)
         r, z = gates[..., :size], gates[..., size:]
         if self.reset == "after":
             new = r * (hidden @ kernel[:, 2 * size :] + offset)

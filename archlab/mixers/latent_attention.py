@@ -5,7 +5,7 @@ from typing import Any
 
 from archlab.inits import FanInNormal, Init
 from archlab.layers import Linear
-from archlab.masks import Visibility, visible, visible_pairs
+from archlab.masks import Visibility, sees_later, visible, visible_pairs
 from archlab.mixers.attention import appended, extended
 from archlab.norms import RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
@@ -100,9 +100,8 @@ class LatentAttention(Mixer):
     def keys(self, m: Any, x: Any, ctx: Any) -> dict[str, Any]:
         """What is cached of each token: c (B, T, R), the rotated k_R (B, T, K), and where the token stands."""
         turned = m.rotary(m.rotary_key(x, ctx)[:, :, None, :], ctx)[:, :, 0, :]
-        segments = ctx.xp.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
         latents = m.latent_norm(m.latent(x, ctx), ctx)
-        return {"latents": latents, "rotary_keys": turned, "positions": ctx.positions, "segments": segments}
+        return {"latents": latents, "rotary_keys": turned, "positions": ctx.positions, "segments": ctx.documents}
 
     def weights(self, scores: Any, turned: Any, seen: dict[str, Any], ctx: Any) -> Any:
         """(B, H, T, S) from q_C k_Cᵀ: the rotated part added, scaled, masked, softmax in float32 at least."""
@@ -111,6 +110,9 @@ class LatentAttention(Mixer):
         scale = 1.0 / math.sqrt(self.content_size + self.rotary_size) if self.scale is None else self.scale
         mask = visible(ctx, self.visibility, self.window, seen["positions"], seen["segments"])
         return xp.astype(masked_softmax(xp, (scores + rotary) * scale, mask[:, None, :, :]), turned.dtype)
+
+    def sees_later(self) -> str | None:
+        return sees_later(self.visibility)
 
     def cost(self, width: int, length: int) -> Cost:
         pair = 2.0 * self.heads * (self.content_size + self.rotary_size + self.value_size)

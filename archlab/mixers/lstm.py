@@ -5,6 +5,7 @@ from typing import Any
 from archlab.inits import FanInNormal, Init, Zeros
 from archlab.layers import Linear
 from archlab.mixers.recurrent import Cell, Recurrent
+from archlab.ops import sigmoid
 from archlab.spec import Example, Param, Parts
 
 
@@ -40,16 +41,11 @@ class LSTM(Cell):
         z = entered + hidden @ ctx.xp.astype(m.state_kernel, hidden.dtype)
         z = z + ctx.xp.astype(m.state_bias, z.dtype) if self.state_bias else z
         i, f, g, o = (z[..., n * self.hidden : (n + 1) * self.hidden] for n in range(self.gates))
-        cell = sigmoid(ctx, f) * cell + sigmoid(ctx, i) * ctx.xp.tanh(g)
-        return sigmoid(ctx, o) * ctx.xp.tanh(cell), cell
+        cell = sigmoid(ctx.xp, f) * cell + sigmoid(ctx.xp, i) * ctx.xp.tanh(g)
+        return sigmoid(ctx.xp, o) * ctx.xp.tanh(cell), cell
 
     @classmethod
     def examples(cls) -> list[Example]:
         one = cls(hidden=16, bias=True, state_bias=True)
         both = Recurrent(cell=cls(hidden=5, bias=False, state_bias=True), layers=2, directions="both", out_bias=True)
         return [Example(spec=one), Example(spec=both, width=8, waive=Recurrent.two_ways())]
-
-
-def sigmoid(ctx: Any, x: Any) -> Any:
-    """1 / (1 + e^−x)."""
-    return 1.0 / (1.0 + ctx.xp.exp(-x))

@@ -1,5 +1,6 @@
 """Mamba."""
 
+from collections.abc import Callable
 from typing import Any
 
 from archlab.activations import Activation, SiLU
@@ -7,8 +8,8 @@ from archlab.inits import FanInNormal, Init, InverseSoftplus, LogRange, Ones
 from archlab.layers import Linear
 from archlab.mixers.short_conv import ShortConv
 from archlab.norms import RMSNorm
-from archlab.ops import upcast
-from archlab.recurrence import continued
+from archlab.ops import softplus, upcast
+from archlab.recurrence import continued, linear_scan
 from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, substate, updated
 
 
@@ -83,16 +84,13 @@ class Mamba(Mixer):
             "segment": State(shape=(batch,), axes="B", dtype="int"),
         }
 
-    def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+    def forward(
+        self, m: Any, x: Any, ctx: Any, state: Any, parallel: Callable[..., Any] | None = None
+    ) -> tuple[Any, Any]:
+        """The definition; a native form passes a ``parallel`` form of the scan."""
         keep, add, c, u, memory, state = self.project(m, x, ctx, state)
-
-        def step(memory: Any, inputs: Any) -> tuple[Any, Any]:
-            keep, add = inputs
-            memory = keep * memory + add
-            return memory, memory
-
-        memory, memories = ctx.scan(step, memory, (keep, add))
-        return self.read(m, memories, c, u, x, ctx), updated(state, memory=memory)
+        memories = parallel(keep, add, memory) if parallel else linear_scan(ctx, keep, add, memory)
+        return self.read(m, memories, c, u, x, ctx), updated(state, memory=memories[:, -1])
 
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
         """exp(−A Δ), 0 where a document begins, and what is added (B, T, F, N), c (B, T, N), u (B, T, F), S, state."""
@@ -107,7 +105,7 @@ class Mamba(Mixer):
             low = {name: norms[name](a, ctx) for name, a in low.items()}
         step = upcast(xp, m.step(low["step_down"], ctx))
         step = step + xp.astype(m.step_bias, step.dtype)
-        step = xp.logaddexp(step, xp.zeros_like(step))
+        step = softplus(xp, step)
         segments, same = continued(ctx, state)
         keep = xp.exp(-step[..., None] * xp.exp(xp.astype(m.log_rate, step.dtype)))
         keep = xp.where(same[..., None, None], keep, xp.zeros_like(keep))

@@ -5,11 +5,11 @@ from typing import Any, Literal
 from archlab.activations import Activation, Identity, SiLU
 from archlab.inits import FanInNormal, Init, LogUniform, Ones
 from archlab.layers import Linear
-from archlab.mixers.short_conv import ShortConv
+from archlab.mixers.short_conv import ShortConv, convolved
 from archlab.norms import RMSNorm
-from archlab.ops import rearrange, upcast
-from archlab.recurrence import Decay, continued
-from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, substate, updated
+from archlab.ops import rearrange
+from archlab.recurrence import Decay, Recurrence, continued, first_memory
+from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
 
 class Mamba2(Mixer):
@@ -83,32 +83,22 @@ class Mamba2(Mixer):
             "segment": State(shape=(batch,), axes="B", dtype="int"),
         }
 
-    def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+    def forward(self, m: Any, x: Any, ctx: Any, state: Any, parallel: Recurrence | None = None) -> tuple[Any, Any]:
+        """The definition; a native form passes a ``parallel`` form of :meth:`recur`."""
         q, k, v, step, decay, state = self.project(m, x, ctx, state)
         segments, same = continued(ctx, state)
-        o, memory = self.recur(ctx, q, k, step[..., None] * v, decay, same, self.start(k, v, ctx, state))
+        inputs = (q, k, step[..., None] * v, decay, same, first_memory(ctx, state, v, k))
+        o, memory = parallel(*inputs) if parallel and x.shape[1] > 1 else self.recur(ctx, *inputs)
         return self.read(m, o, v, x, ctx), updated(state, memory=memory, segment=segments[:, -1])
 
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
         """c, b (B, T, H, N), x (B, T, H, P), Δ and log α (B, T, H) in float32 at least, and the state."""
-        arrays = {}
-        for name in MIXED:
-            a = getattr(m, name)(x, ctx)
-            if self.conv:
-                a, inner = getattr(m, f"{name}_conv")(a, ctx, substate(state, f"{name}_conv"))
-                state = updated(state, **{f"{name}_conv": inner})
-            arrays[name] = upcast(ctx.xp, m.activation(a, ctx))
-        v = rearrange(arrays["value"], "B T (H K) -> B T H K", H=self.heads)
-        k, q = (rearrange(arrays[n], "B T (G N) -> B T G N", G=self.groups) for n in ("key", "query"))
+        (v, k, q), state = convolved(m, MIXED, x, ctx, state)
+        v = rearrange(v, "B T (H K) -> B T H K", H=self.heads)
+        k, q = (rearrange(a, "B T (G N) -> B T G N", G=self.groups) for a in (k, q))
         k, q = (ctx.xp.repeat(a, self.heads // self.groups, axis=2) for a in (k, q))
         decay, step = self.decay.log(m, m.step(x, ctx), ctx)
         return q, k, v, step, decay, state
-
-    def start(self, k: Any, v: Any, ctx: Any, state: Any) -> Any:
-        """The memory (B, H, P, N) before the first token."""
-        if state is None:
-            return ctx.xp.zeros_like(v[:, 0, :, :, None] * k[:, 0, :, None, :])
-        return ctx.xp.astype(state["memory"], v.dtype)
 
     def recur(self, ctx: Any, q: Any, k: Any, v: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:
         """S_t c_t (B, T, H, P) and the last memory, token by token; v is Δ x."""

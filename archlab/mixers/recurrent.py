@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from archlab.layers import Dropout, Linear
 from archlab.recurrence import continued
-from archlab.spec import Cost, Example, FieldError, Mixer, Parts, State, substate, updated
+from archlab.spec import SEES, Cost, Example, FieldError, Mixer, Parts, State, substate, updated
 
 
 class Cell(Mixer):
@@ -73,7 +73,7 @@ class Backward(Mixer):
         return {"cell": self.cell.at(width)}
 
     def sees_later(self) -> str | None:
-        return "it reads from the end"
+        return f"it reads from the end, {SEES}"
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         xp = ctx.xp

@@ -1,5 +1,6 @@
 """The real-gated linear recurrent unit, in Griffin's recurrent block."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from archlab.activations import Activation, GELUTanh, Identity
@@ -7,8 +8,8 @@ from archlab.block_linear import BlockLinear
 from archlab.inits import Constant, FanInNormal, Init, Uniform
 from archlab.layers import Linear
 from archlab.mixers.short_conv import ShortConv
-from archlab.ops import upcast
-from archlab.recurrence import continued
+from archlab.ops import sigmoid, softplus, upcast
+from archlab.recurrence import continued, linear_scan
 from archlab.spec import Cost, Example, Mixer, Param, Parts, State, substate, updated
 
 
@@ -67,16 +68,13 @@ class RGLRU(Mixer):
             "segment": State(shape=(batch,), axes="B", dtype="int"),
         }
 
-    def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+    def forward(
+        self, m: Any, x: Any, ctx: Any, state: Any, parallel: Callable[..., Any] | None = None
+    ) -> tuple[Any, Any]:
+        """The definition; a native form passes a ``parallel`` form of the scan."""
         keep, add, hidden, segments, state = self.project(m, x, ctx, state)
-
-        def step(hidden: Any, inputs: Any) -> tuple[Any, Any]:
-            keep, add = inputs
-            hidden = keep * hidden + add
-            return hidden, hidden
-
-        hidden, h = ctx.scan(step, hidden, (keep, add))
-        return self.read(m, h, x, ctx), updated(state, hidden=hidden, segment=segments[:, -1])
+        h = parallel(keep, add, hidden) if parallel else linear_scan(ctx, keep, add, hidden)
+        return self.read(m, h, x, ctx), updated(state, hidden=h[:, -1], segment=segments[:, -1])
 
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
         """a_t, which is 0 where a document begins, and what is added to it (B, T, HK); h before; documents; state."""
@@ -85,9 +83,9 @@ class RGLRU(Mixer):
         if self.conv:
             u, inner = m.conv(u, ctx, substate(state, "conv"))
             state = updated(state, conv=inner)
-        keep, enter = (1.0 / (1.0 + xp.exp(-upcast(xp, part(u, ctx)))) for part in (m.keep, m.input))
+        keep, enter = (sigmoid(xp, upcast(xp, part(u, ctx))) for part in (m.keep, m.input))
         decay = xp.astype(m.decay, keep.dtype)
-        log_keep = -self.power * keep * xp.logaddexp(decay, xp.zeros_like(decay))
+        log_keep = -self.power * keep * softplus(xp, decay)
         segments, same = continued(ctx, state)
         goes_on = same[..., None]
         share = xp.sqrt(-xp.expm1(2.0 * log_keep))

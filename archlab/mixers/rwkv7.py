@@ -8,8 +8,8 @@ from archlab.inits import Constant, FanInNormal, Init, Ones, Uniform, Zeros
 from archlab.layers import Linear
 from archlab.low_rank import LowRank
 from archlab.norms import GroupNorm
-from archlab.ops import rearrange, upcast
-from archlab.recurrence import continued, mixed, shift_state, shifted
+from archlab.ops import rearrange, sigmoid, upcast
+from archlab.recurrence import Recurrence, first_memory, mixed, shift_state, shifted
 from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
 FIRST_VALUE = "rwkv7.first_value"
@@ -96,54 +96,49 @@ class RWKV7(Mixer):
         size = self.size(width)
         return shift_state(width, batch) | {"memory": State(shape=(batch, self.heads, size, size), axes="B H K K")}
 
-    def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        _, same = continued(ctx, state)
-        r, decay, k, v, removal, rate, gate, state = self.project(m, x, ctx, state)
-        o, memory = self.recur(ctx, r, decay, k, v, removal, rate, same, self.start(v, ctx, state))
+    def forward(self, m: Any, x: Any, ctx: Any, state: Any, parallel: Recurrence | None = None) -> tuple[Any, Any]:
+        """The definition; a native form passes a ``parallel`` form of :meth:`recur`."""
+        before, same, state = shifted(ctx, x, state)
+        r, decay, k, v, removal, rate, gate = self.project(m, x, before, ctx)
+        inputs = (r, decay, k, v, removal, removal * rate, same, first_memory(ctx, state, v, k))
+        o, memory = parallel(*inputs) if parallel and x.shape[1] > 1 else self.recur(ctx, *inputs)
         return self.read(m, o, r, k, v, gate, x, ctx), updated(state, memory=memory)
 
-    def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
-        """r, log w, k, v, κ, a by head (B, T, H, K), in float32 at least, g (B, T, D), and the state."""
+    def project(self, m: Any, x: Any, before: Any, ctx: Any) -> Any:
+        """r, log w, k, v, κ, a by head (B, T, H, K), in float32 at least, and g (B, T, D)."""
         xp = ctx.xp
-        before, state = shifted(ctx, x, state)
         seen = {name: mixed(ctx, x, before, getattr(m, f"mix_{name}")) for name in MIXED}
         r, k, v = (upcast(xp, getattr(m, n)(seen[n], ctx)) for n in ("receptance", "key", "value"))
-        decay = -SLOWEST * sigmoid(xp, m.decay(seen["decay"], ctx))
-        rate = sigmoid(xp, m.rate(seen["rate"], ctx))
+        decay = -SLOWEST * sigmoid(xp, upcast(xp, m.decay(seen["decay"], ctx)))
+        rate = sigmoid(xp, upcast(xp, m.rate(seen["rate"], ctx)))
         if self.value_rank is None:
             ctx.publish(FIRST_VALUE, v)
         else:
-            v = v + (ctx.read(FIRST_VALUE, m.path) - v) * sigmoid(xp, m.value_mix(seen["value"], ctx))
+            v = v + (ctx.read(FIRST_VALUE, m.path) - v) * sigmoid(xp, upcast(xp, m.value_mix(seen["value"], ctx)))
         removal = self.by_head(k * xp.astype(m.removal, k.dtype))
         removal = removal / xp.sqrt(xp.sum(removal * removal, axis=-1, keepdims=True) + self.epsilon)
         k = k * (1.0 + (rate - 1.0) * xp.astype(m.replacement, k.dtype))
         r, decay, k, v, rate = (self.by_head(a) for a in (r, decay, k, v, rate))
-        return r, decay, k, v, removal, rate, m.gate(seen["gate"], ctx), state
+        return r, decay, k, v, removal, rate, m.gate(seen["gate"], ctx)
 
     def by_head(self, a: Any) -> Any:
         return rearrange(a, "B T (H K) -> B T H K", H=self.heads)
 
-    def start(self, v: Any, ctx: Any, state: Any) -> Any:
-        """The memory (B, H, K, K), of values by keys, before the first token."""
-        if state is None:
-            return ctx.xp.zeros_like(v[:, 0, :, :, None] * v[:, 0, :, None, :])
-        return ctx.xp.astype(state["memory"], v.dtype)
-
     def recur(
-        self, ctx: Any, r: Any, decay: Any, k: Any, v: Any, removal: Any, rate: Any, same: Any, memory: Any
+        self, ctx: Any, r: Any, decay: Any, k: Any, v: Any, removal: Any, taken: Any, same: Any, memory: Any
     ) -> tuple[Any, Any]:
-        """o (B, T, H, K) and the last memory, token by token."""
+        """o (B, T, H, K) and the last memory, token by token; ``taken`` is a ⊙ κ."""
         xp = ctx.xp
 
         def step(memory: Any, inputs: Any) -> tuple[Any, Any]:
-            r, decay, k, v, removal, rate, same = inputs
+            r, decay, k, v, removal, taken, same = inputs
             memory = xp.where(same[:, None, None, None], memory, xp.zeros_like(memory))
             held = xp.sum(memory * removal[:, :, None, :], axis=-1)  # what the memory holds under κ
-            written = v[..., None] * k[:, :, None, :] - held[..., None] * (removal * rate)[:, :, None, :]
+            written = v[..., None] * k[:, :, None, :] - held[..., None] * taken[:, :, None, :]
             memory = memory * xp.exp(decay)[:, :, None, :] + written
             return memory, xp.sum(memory * r[:, :, None, :], axis=-1)
 
-        memory, o = ctx.scan(step, memory, (r, decay, k, v, removal, rate, same))
+        memory, o = ctx.scan(step, memory, (r, decay, k, v, removal, taken, same))
         return o, memory
 
     def read(self, m: Any, o: Any, r: Any, k: Any, v: Any, gate: Any, x: Any, ctx: Any) -> Any:
@@ -175,8 +170,3 @@ class RWKV7(Mixer):
             Example(spec=base, width=8, length=36),
             Example(spec=Stack(first=(first,), pattern=(later,), repeat=2), width=8),
         ]
-
-
-def sigmoid(xp: Any, x: Any) -> Any:
-    """1 / (1 + e^−x), in float32 at least."""
-    return 1.0 / (1.0 + xp.exp(-upcast(xp, x)))

@@ -1,10 +1,26 @@
 """The short convolution that recurrent mixers put before their state."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from archlab.inits import Init, Uniform, Zeros
 from archlab.ops import upcast
-from archlab.spec import Cost, Example, Mixer, Param, State, updated
+from archlab.spec import Cost, Example, Mixer, Param, State, substate, updated
+
+
+def convolved(m: Any, names: Sequence[str], x: Any, ctx: Any, state: Any) -> tuple[list[Any], Any]:
+    """x through each of a mixer's maps, its convolution "…_conv" where there is one, and ``activation``; and the state.
+
+    In float32 at least.
+    """
+    arrays = []
+    for name in names:
+        a, conv = getattr(m, name)(x, ctx), f"{name}_conv"
+        if m.spec.conv:
+            a, inner = getattr(m, conv)(a, ctx, substate(state, conv))
+            state = updated(state, **{conv: inner})
+        arrays.append(upcast(ctx.xp, m.activation(a, ctx)))
+    return arrays, state
 
 
 class ShortConv(Mixer):
@@ -35,7 +51,7 @@ class ShortConv(Mixer):
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         xp, length = ctx.xp, x.shape[1]
-        segments = xp.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
+        segments = ctx.documents
         before, those = self.before(xp, x, segments, state)
         inputs, owners = xp.concat([before, x], axis=1), xp.concat([those, segments], axis=1)
         y = xp.zeros_like(upcast(xp, x))  # one rounding at the end

@@ -1,6 +1,6 @@
 """What an optimiser is, and the one formula of clipping."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,28 @@ class Optimizer(Config):
             for name, array in kept.items():
                 slots[name][path] = array
         return new, OptimizerState(step=state.step + 1, slots=slots)
+
+
+def by_rule(params: Sequence[Param]) -> tuple[list[int], list[int]]:
+    """The indices of the parameters that have a rule of their own, and of the others."""
+    own = [i for i, param in enumerate(params) if param.rule is not None]
+    return own, [i for i in range(len(params)) if i not in own]
+
+
+def together(count: int, parts: Iterable[tuple[list[int], Mapping[str, list[Any]]]]) -> dict[str, list[Any]]:
+    """Slots of ``count`` parameters from those of some at their indices; None where a parameter has no such slot."""
+    slots: dict[str, list[Any]] = {}
+    for indices, found in parts:
+        for name, arrays in found.items():
+            whole = slots.setdefault(name, [None] * count)
+            for i, array in zip(indices, arrays, strict=True):
+                whole[i] = array
+    return slots
+
+
+def picked(indices: list[int], slots: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The slots of the parameters at some indices."""
+    return {name: [arrays[i] for i in indices] for name, arrays in slots.items()}
 
 
 class Scaled(Optimizer):

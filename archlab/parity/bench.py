@@ -98,12 +98,10 @@ class Bench:
         Packed rows go through the forward pass by itself, as in evaluation, and name their intermediates. Plain ones
         go through that which their gradients come from, as in training: nobody listens. Each is compiled once.
         """
-        policy = Policy.exact()
-        if inputs is None and variant == "plain":
-            return self.backpropagated(backend, variant, policy)[1]
+        policy, plain = Policy.exact(), variant == "plain"
         if inputs is None:
-            return self.forward(backend, variant, policy)
-        if variant == "plain":
+            return self.backpropagated(backend, variant, policy)[1] if plain else self.forward(backend, variant, policy)
+        if plain:
             return self.differentiate(backend, self.weights, inputs, self.cotangent(variant), policy)[1]
         return self.backend(backend).run(self.spec, self.weights, inputs, policy=policy)
 

@@ -11,7 +11,7 @@ from archlab.backends import find_backend
 from archlab.block import Block
 from archlab.channels.mlp import MLP
 from archlab.channels.moe import MoE
-from archlab.channels.routing import TopKRouter
+from archlab.channels.top_k_router import TopKRouter
 from archlab.mixers.attention import Attention
 from archlab.model import LanguageModel, Model, tiny_model
 from archlab.norms import RMSNorm

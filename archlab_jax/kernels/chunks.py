@@ -1,25 +1,10 @@
 """Recurrences in chunks of the sequence: how a state fades inside a chunk, and from one chunk to the next."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 
-SIZE = 64
-
-
-class Fades(NamedTuple):
-    """How much is left of what was written: (N, B, H, C, C), (N, B, H, C, 1), (N, B, H, C, 1), (N, B, H, 1, 1).
-
-    within
-        From token j of a chunk to token i; 0 where i is earlier, or in another document.
-    before, after, across
-        From the chunk's start to token i; from token j to its end; from start to end.
-    """
-
-    within: Any
-    before: Any
-    after: Any
-    across: Any
+from archlab.chunks import ChannelFades, Fades
 
 
 def split(a: Any, size: int, fill: Any = 0) -> Any:
@@ -60,30 +45,6 @@ def _documents(same: Any) -> tuple[Any, Any]:
 def _sums(which: Any, a: Any) -> Any:
     """Sums of the rows of ``a`` (…, C, K) that ``which`` (…, C, C) is 1 for: compiled as a product, not as a scan."""
     return jnp.matmul(which, a, precision="highest")
-
-
-class ChannelFades(NamedTuple):
-    """How much is left in each key channel, as factors: what j wrote has faded by since_i · back_j when i reads it.
-
-    since, until, back, after
-        (N, B, H, C, K): from the first token of i's document in this chunk to i, i's own fading included; the same
-        without it; the inverse of ``since``; from j to the chunk's end, 0 where another document has begun.
-    seen, earlier
-        (N, B, 1, C, C): whether j is in i's document and not later; and not i itself.
-    first
-        (N, B, 1, C, 1): 1 where i's document is the one that the chunk began in, else 0.
-    across
-        (N, B, H, 1, K): from the chunk's start to its end.
-    """
-
-    since: Any
-    until: Any
-    back: Any
-    after: Any
-    seen: Any
-    earlier: Any
-    first: Any
-    across: Any
 
 
 def channel_fades(decay: Any, same: Any, size: int) -> ChannelFades:

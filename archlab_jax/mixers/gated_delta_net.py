@@ -5,9 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from archlab.chunks import SIZE
 from archlab.mixers import gated_delta_net as specs
-from archlab.recurrence import continued
-from archlab.spec import updated
 from archlab_jax.kernels import chunks
 from archlab_jax.kernels.triangular import unit_lower_inverse
 from archlab_jax.module import Module, View, natives
@@ -18,15 +17,7 @@ class GatedDeltaNet(Module):
     """S_t = α_t S_{t−1} (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ;  o_t = S_t q_t."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec, m = self.spec, View(self)
-        q, k, v, beta, decay, state = spec.project(m, x, ctx, state)
-        segments, same = continued(ctx, state)
-        memory = spec.start(k, v, ctx, state)
-        if x.shape[1] == 1:
-            o, memory = spec.recur(ctx, q, k, v, beta, decay, same, memory)
-        else:
-            o, memory = in_chunks(q, k, v, beta, decay, same, memory)
-        return spec.read(m, o.astype(x.dtype), x, ctx), updated(state, memory=memory, segment=segments[:, -1])
+        return self.spec.forward(View(self), x, ctx, state, in_chunks)
 
 
 def in_chunks(q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:
@@ -36,7 +27,7 @@ def in_chunks(q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: 
     key. It is linear in the memory: ``own`` less ``of_memory`` times it.
     """
     length = q.shape[1]
-    size = min(chunks.SIZE, length)
+    size = min(SIZE, length)
     fades = chunks.fades(decay, same, size)
     q, k, v, beta = (chunks.split(a, size) for a in (q, k, v, beta[..., None]))
     k_t = jnp.swapaxes(k, -1, -2)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from archlab.mixers import mamba as specs
-from archlab.spec import updated
 from archlab_jax.kernels.scan import linear_scan
 from archlab_jax.module import Module, View, natives
 
@@ -13,7 +12,4 @@ class Mamba(Module):
     """S_t = exp(−A Δ_t) ⊙ S_{t−1} + (Δ_t u_t) b_tᵀ;  o_t = S_t c_t + d ⊙ u_t."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec, m = self.spec, View(self)
-        keep, add, c, u, memory, state = spec.project(m, x, ctx, state)
-        memories = linear_scan(keep, add, memory)
-        return spec.read(m, memories, c, u, x, ctx), updated(state, memory=memories[:, -1])
+        return self.spec.forward(View(self), x, ctx, state, linear_scan)

@@ -5,9 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from archlab.chunks import SIZE
 from archlab.mixers import mamba2 as specs
-from archlab.recurrence import continued
-from archlab.spec import updated
 from archlab_jax.kernels import chunks
 from archlab_jax.module import Module, View, natives
 
@@ -17,21 +16,13 @@ class Mamba2(Module):
     """S_t = α_t S_{t−1} + Δ_t x_t b_tᵀ;  o_t = S_t c_t + d x_t."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec, m = self.spec, View(self)
-        q, k, v, step, decay, state = spec.project(m, x, ctx, state)
-        segments, same = continued(ctx, state)
-        written, memory = step[..., None] * v, spec.start(k, v, ctx, state)
-        if x.shape[1] == 1:
-            o, memory = spec.recur(ctx, q, k, written, decay, same, memory)
-        else:
-            o, memory = in_chunks(q, k, written, decay, same, memory)
-        return spec.read(m, o, v, x, ctx), updated(state, memory=memory, segment=segments[:, -1])
+        return self.spec.forward(View(self), x, ctx, state, in_chunks)
 
 
 def in_chunks(q: Any, k: Any, v: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:
     """S_t q_t (B, T, H, P) and the last memory (B, H, P, N), chunk by chunk (https://arxiv.org/abs/2405.21060, §6)."""
     length = q.shape[1]
-    size = min(chunks.SIZE, length)
+    size = min(SIZE, length)
     fades = chunks.fades(decay, same, size)
     q, k, v = (chunks.split(a, size) for a in (q, k, v))
     near = ((q @ jnp.swapaxes(k, -1, -2)) * fades.within) @ v

@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from archlab.mixers import rwkv7 as specs
-from archlab.recurrence import continued
-from archlab.spec import updated
 from archlab_jax.kernels import chunks
 from archlab_jax.kernels.triangular import unit_lower_inverse
 from archlab_jax.module import Module, View, natives
@@ -20,15 +18,7 @@ class RWKV7(Module):
     """S_t = S_{t−1} (diag(w_t) − κ_tᵀ (a_t ⊙ κ_t)) + v_tᵀ k_t;  o_t = S_t r_t."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec, m = self.spec, View(self)
-        _, same = continued(ctx, state)
-        r, decay, k, v, removal, rate, gate, state = spec.project(m, x, ctx, state)
-        memory = spec.start(v, ctx, state)
-        if x.shape[1] == 1:
-            o, memory = spec.recur(ctx, r, decay, k, v, removal, rate, same, memory)
-        else:
-            o, memory = in_chunks(r, decay, k, v, removal, removal * rate, same, memory)
-        return spec.read(m, o, r, k, v, gate, x, ctx), updated(state, memory=memory)
+        return self.spec.forward(View(self), x, ctx, state, in_chunks)
 
 
 def in_chunks(r: Any, decay: Any, k: Any, v: Any, removal: Any, taken: Any, same: Any, memory: Any) -> tuple[Any, Any]:

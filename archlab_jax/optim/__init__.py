@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from archlab.optim.optimizer import Optimizer
+from archlab.optim.optimizer import Optimizer, by_rule, picked, together
 from archlab.spec import Param
 
 
@@ -18,10 +18,9 @@ def rule(spec: Optimizer, params: list[Param], stacked: list[bool]) -> Any:
 
 def rule_of_all(spec: Optimizer, params: list[Param], stacked: list[bool], rule: Any = rule) -> Any:
     """The update rule of all leaves: ``spec``'s ``rule``, but for parameters that have one of their own."""
-    own = [i for i, param in enumerate(params) if param.rule is not None]
+    own, others = by_rule(params)
     if not own:
         return rule(spec, params, stacked)
-    others = [i for i in range(len(params)) if i not in own]
 
     def of(indices: list[int], rule: Any) -> Any:
         return rule(spec, [params[i] for i in indices], [stacked[i] for i in indices])
@@ -48,18 +47,13 @@ class Apart:
         return new, states
 
     def export(self, state: Any) -> tuple[Any, dict[str, list[Any]]]:
-        slots: dict[str, list[Any]] = {}
-        for (indices, rule), own in zip(self.rules, state, strict=True):
-            step, found = rule.export(own)
-            for name, arrays in found.items():
-                whole = slots.setdefault(name, [None] * self.count)
-                for i, array in zip(indices, arrays, strict=True):
-                    whole[i] = array
-        return step, slots
+        parts = [rule.export(own) for (_, rule), own in zip(self.rules, state, strict=True)]
+        slots = [(indices, found) for (indices, _), (_, found) in zip(self.rules, parts, strict=True)]
+        return parts[0][0], together(self.count, slots)
 
     def restore(self, state: Any, step: int, slots: dict[str, list[Any]]) -> Any:
         return [
-            rule.restore(own, step, {name: [arrays[i] for i in indices] for name, arrays in slots.items()})
+            rule.restore(own, step, picked(indices, slots))
             for (indices, rule), own in zip(self.rules, state, strict=True)
         ]
 

@@ -1,6 +1,5 @@
 """PyTorch's fused recurrent layers, on rows that hold several documents."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,21 +7,37 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_sequence
 
-
-def usable(ctx: Any) -> bool:
-    """Whether the fused layer can run: it has no intermediates to show, and no graph that a compiler could read."""
-    return ctx.records is None and not torch.compiler.is_compiling()
+from archlab.spec import Part
+from archlab_torch.module import Builder, Module
 
 
-class Fused:
-    """A fused layer to be called with weights; those that it would have do not belong to the module that keeps it."""
+class Cell(Module):
+    """A cell by a fused layer; the definition where it cannot run.
 
-    def __init__(self, kind: Callable[..., nn.RNNBase], width: int, hidden: int) -> None:
-        self.layer = kind(width, hidden, batch_first=True, device="meta")
+    ``kind`` is the layer's class, ``weights()`` what it is called with: "weight_ih", "weight_hh" and a "bias" of each.
+    """
+
+    kind: Any
+
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        super().build(part, builder, path)
+        layer = self.kind(part.width, part.spec.hidden, batch_first=True, device="meta")
+        self.fused = (layer,)  # in a tuple: the weights that it would have are none of this module's
+
+    def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        if not self.fits(ctx):
+            return self.spec.forward(self, x, ctx, state)
+        segments, same, carry = self.spec.start(x[:, 0, :1], ctx, state)
+        y, carry = run(self.fused[0], self.weights(), x, carry, same, ctx.plain)
+        return y, self.spec.remember(state, segments, carry)
+
+    def fits(self, ctx: Any) -> bool:
+        """Whether the layer can run: there are no intermediates to show, and no graph that a compiler could read."""
+        return ctx.records is None and not torch.compiler.is_compiling()
 
 
 def run(
-    fused: Fused, weights: dict[str, Any], x: Any, carry: tuple[Any, ...], same: Any, plain: bool
+    layer: nn.RNNBase, weights: dict[str, Any], x: Any, carry: tuple[Any, ...], same: Any, plain: bool
 ) -> tuple[Any, tuple[Any, ...]]:
     """Outputs (B, T, F) and what is carried on (B, F) each; where ``same`` (B, T) is false, it starts from 0.
 
@@ -30,7 +45,7 @@ def run(
     """
     weights = {f"{name}_l0": w.to(x.dtype) for name, w in weights.items()}
     if plain:
-        y, last = functional_call(fused.layer, weights, (x, _pack(carry)))
+        y, last = functional_call(layer, weights, (x, _pack(carry)))
         return y, _unpack(last)
     starts = ~same
     starts[:, 0] = True
@@ -40,7 +55,7 @@ def run(
     row = first // starts.shape[1]
     begin = tuple(torch.where(goes_on, c[row], 0) for c in carry)
     pieces = pack_sequence(list(x.flatten(0, 1).split(lengths)), enforce_sorted=False)
-    y, last = functional_call(fused.layer, weights, (pieces, _pack(begin)))
+    y, last = functional_call(layer, weights, (pieces, _pack(begin)))
     final = torch.diff(row, append=row.new_tensor([-1])) != 0
     return torch.cat(nn.utils.rnn.unpack_sequence(y)).view(*x.shape[:2], -1), tuple(c[final] for c in _unpack(last))
 

@@ -55,8 +55,7 @@ class Attention(Module):
 
     def remember(self, k: Any, v: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
         """The keys to attend to, and the new state, whose buffers are written in place."""
-        segments = torch.ones_like(ctx.positions) if ctx.segments is None else ctx.segments
-        new = {"keys": k, "values": v, "positions": ctx.positions, "segments": segments}
+        new = {"keys": k, "values": v, "positions": ctx.positions, "segments": ctx.documents}
         if state is None:
             return new, None
         slots, count = state["keys"].shape[1], k.shape[1]

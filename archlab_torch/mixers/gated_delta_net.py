@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 
+from archlab.chunks import SIZE
 from archlab.mixers import gated_delta_net as specs
-from archlab.recurrence import continued
-from archlab.spec import updated
 from archlab_torch.kernels import chunks
 from archlab_torch.module import Module, natives
 
@@ -16,15 +15,7 @@ class GatedDeltaNet(Module):
     """S_t = α_t S_{t−1} (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ;  o_t = S_t q_t."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec = self.spec
-        q, k, v, beta, decay, state = spec.project(self, x, ctx, state)
-        segments, same = continued(ctx, state)
-        memory = spec.start(k, v, ctx, state)
-        if x.shape[1] == 1:
-            o, memory = spec.recur(ctx, q, k, v, beta, decay, same, memory)
-        else:
-            o, memory = in_chunks(q, k, v, beta, decay, same, memory)
-        return spec.read(self, o.to(x.dtype), x, ctx), updated(state, memory=memory, segment=segments[:, -1])
+        return self.spec.forward(self, x, ctx, state, in_chunks)
 
 
 def in_chunks(q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:
@@ -34,7 +25,7 @@ def in_chunks(q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: 
     key. It is linear in the memory: ``own`` less ``of_memory`` times it.
     """
     length = q.shape[1]
-    size = min(chunks.SIZE, length)
+    size = min(SIZE, length)
     fades = chunks.fades(decay, same, size)
     q, k, v, beta = (chunks.split(a, size) for a in (q, k, v, beta[..., None]))
     system = (beta * (k @ k.mT) * fades.within).tril(-1)

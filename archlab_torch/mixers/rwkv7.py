@@ -5,8 +5,6 @@ from typing import Any
 import torch
 
 from archlab.mixers import rwkv7 as specs
-from archlab.recurrence import continued
-from archlab.spec import updated
 from archlab_torch.kernels import chunks
 from archlab_torch.module import Module, natives
 
@@ -18,15 +16,7 @@ class RWKV7(Module):
     """S_t = S_{t−1} (diag(w_t) − κ_tᵀ (a_t ⊙ κ_t)) + v_tᵀ k_t;  o_t = S_t r_t."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec = self.spec
-        _, same = continued(ctx, state)
-        r, decay, k, v, removal, rate, gate, state = spec.project(self, x, ctx, state)
-        memory = spec.start(v, ctx, state)
-        if x.shape[1] == 1:
-            o, memory = spec.recur(ctx, r, decay, k, v, removal, rate, same, memory)
-        else:
-            o, memory = in_chunks(r, decay, k, v, removal, removal * rate, same, memory)
-        return spec.read(self, o, r, k, v, gate, x, ctx), updated(state, memory=memory)
+        return self.spec.forward(self, x, ctx, state, in_chunks)
 
 
 def in_chunks(r: Any, decay: Any, k: Any, v: Any, removal: Any, taken: Any, same: Any, memory: Any) -> tuple[Any, Any]:

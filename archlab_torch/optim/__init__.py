@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
-from archlab.optim.optimizer import Optimizer
+from archlab.optim.optimizer import Optimizer, by_rule, picked, together
 from archlab_torch.module import Slot
 
 
@@ -18,10 +18,9 @@ def rule(spec: Optimizer, slots: list[Slot]) -> Any:
 
 def rule_of_all(spec: Optimizer, slots: list[Slot], rule: Any = rule) -> Any:
     """The update rule of all parameters: ``spec``'s ``rule``, but for those that have one of their own."""
-    own = [i for i, slot in enumerate(slots) if slot.param.rule is not None]
+    own, others = by_rule([slot.param for slot in slots])
     if not own:
         return rule(spec, slots)
-    others = [i for i in range(len(slots)) if i not in own]
 
     def of(indices: list[int], rule: Any) -> Any:
         return rule(spec, [slots[i] for i in indices])
@@ -40,18 +39,13 @@ class Apart:
             rule.update(rate)
 
     def export(self) -> tuple[int, dict[str, list[Any]]]:
-        slots: dict[str, list[Any]] = {}
-        for indices, rule in self.rules:
-            step, found = rule.export()
-            for name, tensors in found.items():
-                whole = slots.setdefault(name, [None] * self.count)
-                for i, tensor in zip(indices, tensors, strict=True):
-                    whole[i] = tensor
-        return step, slots
+        parts = [rule.export() for _, rule in self.rules]
+        slots = [(indices, found) for (indices, _), (_, found) in zip(self.rules, parts, strict=True)]
+        return parts[0][0], together(self.count, slots)
 
     def restore(self, step: int, slots: dict[str, list[Any]]) -> None:
         for indices, rule in self.rules:
-            rule.restore(step, {name: [tensors[i] for i in indices] for name, tensors in slots.items()})
+            rule.restore(step, picked(indices, slots))
 
 
 class Definition:
