@@ -16,7 +16,6 @@ from archlab.activations import (
     SquaredReLU,
     Tanh,
 )
-from archlab.adaptive_depth import AdaptiveDepth
 from archlab.backends import backend_names, build, find_backend, initial_weights
 from archlab.block import Block, ParallelBlock
 from archlab.block_linear import BlockLinear
@@ -29,7 +28,6 @@ from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.channels.top_k_router import Groups, TopKRouter
 from archlab.config import Config, registered
 from archlab.errors import InputError
-from archlab.hyper_connections import HyperBlock, Streams
 from archlab.importing import load_file
 from archlab.inits import Constant, FanInNormal, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from archlab.layers import Dropout, DropPath, Embedding, Linear
@@ -66,6 +64,8 @@ from archlab.score_bias import ALiBi, PublishedBias, RelativeBias, ReusedBias
 from archlab.selection import TopBlocks
 from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param, Part, Shared, Spec, State
 from archlab.stack import Stack
+from archlab.wiring.adaptive_depth import AdaptiveDepth
+from archlab.wiring.hyper_connections import HyperBlock, Streams
 
 if TYPE_CHECKING:
     from archlab.architecture import Architecture, ArchitectureConfig, FeedForward, MultiHeadAttention

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from archlab.errors import InputError
 
 TABLES = ("records", "losses", "drives", "stats")  # where parts leave notes on the way
@@ -106,6 +108,13 @@ class Context:
     def documents(self) -> Any:
         """(B, T): ``segments``, or 1 everywhere where a row is one document."""
         return self.xp.ones_like(self.positions) if self.segments is None else self.segments
+
+    def elsewhere(self, shape: tuple[int, int], positions: Any, segments: Any) -> "Context":
+        """The context of another sequence, of (B, S) tokens: positions count up where they are None."""
+        plain = positions is None and segments is None
+        if positions is None:
+            positions = self.xp.broadcast_to(self.constant(np.arange(shape[1])), shape)
+        return self.replace(positions=positions, segments=segments, prefix=None, plain=plain)
 
     def mean(self, values: Any) -> Any:
         """The mean over all tokens of the whole batch that are no padding, of (B, T, …); 0 where there are none."""

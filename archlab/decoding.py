@@ -24,21 +24,25 @@ class Decoder(ABC):
         self.seen = 0
         self._next = np.zeros(batch, dtype=np.int32)
 
-    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
-        """Take in the prompts (B, T), left-padded with segment 0; logits (B, V) of the last position, float32."""
+    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None, **first: np.ndarray) -> np.ndarray:
+        """Take in the prompts (B, T), left-padded with segment 0; logits (B, V) of the last position, float32.
+
+        ``first``: the model's other inputs, those of an encoder for example, that come once.
+        """
         segments = np.ones_like(tokens) if segments is None else segments
         positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
-        return self._take(tokens, segments, positions)
+        return self._take(tokens, segments, positions, first)
 
     def step(self, tokens: np.ndarray) -> np.ndarray:
         """Take in one token for each sequence (B,); logits (B, V), float32."""
-        return self._take(tokens[:, None], np.ones_like(tokens)[:, None], self._next[:, None])
+        return self._take(tokens[:, None], np.ones_like(tokens)[:, None], self._next[:, None], {})
 
-    def _take(self, tokens: np.ndarray, segments: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    def _take(self, tokens: np.ndarray, segments: np.ndarray, positions: np.ndarray, first: Inputs) -> np.ndarray:
         total = self.seen + tokens.shape[1]
         if total > self.length:
             raise InputError(f"{total} tokens do not fit a decoder made for {self.length}; make it longer")
-        logits = self.logits(prepare(self.model, {"tokens": tokens, "segments": segments, "positions": positions}))
+        given = {"tokens": tokens, "segments": segments, "positions": positions, **first}
+        logits = self.logits(prepare(self.model, given, started=self.seen > 0))
         self.seen, self._next = total, self._next + (segments > 0).sum(axis=1).astype(np.int32)
         return logits.astype(np.float32)
 

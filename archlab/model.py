@@ -11,7 +11,7 @@ from archlab.layers import Dropout, Embedding, Linear
 from archlab.norms import RMSNorm
 from archlab.ops import upcast
 from archlab.positions import PositionTable
-from archlab.spec import Cost, Example, Norm, Parts, Shared, Spec, shared_parts, substate, updated, walk
+from archlab.spec import Cost, Example, Input, Norm, Part, Parts, Shared, Spec, shared_parts, substate, updated, walk
 from archlab.stack import Stack
 
 
@@ -26,26 +26,42 @@ class Head(Config):
 
 
 class Model(Spec):
-    """A whole model: maps (inputs, ctx, state) to (logits, state). It has ``vocab`` and ``width``."""
+    """A whole model: maps (inputs, ctx, state) to (output, state), for a model of tokens (logits, state)."""
 
     abstract = True
 
-    vocab: int
     width: int
 
     def check(self) -> None:
-        self.require(self.vocab > 1, "vocab", "must be > 1")
         self.require(self.width > 0, "width", "must be > 0")
         list(walk(self.root()))  # widths meet here: impossible ones are found, with their path
 
-    def root(self):  # noqa: ANN201 - Part
+    def inputs(self) -> dict[str, Input]:
+        """What it is fed, by name, beside where its tokens stand."""
+        raise NotImplementedError
+
+    def span(self, shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
+        """(B, T) of its own sequence, from the shapes of its inputs."""
+        return next(shapes[name][:2] for name, item in self.inputs().items() if item.shape[0] == "T")  # type: ignore[return-value]
+
+    def vocabulary(self) -> int | None:
+        """How many tokens it knows; None where it reads none."""
+        item = self.inputs().get("tokens")
+        return None if item is None else item.below
+
+    def root(self) -> Part:
         """The model as the root of its tree."""
         return self.at(self.width)
 
-    def limit(self) -> int | None:
-        """The longest sequence the model knows positions for; None for any length."""
-        limits = [p.spec.limit() for _, p in walk(self.root()) if isinstance(p.spec, PositionTable)]
-        return min((n for n in limits if n is not None), default=None)
+    def limit(self, sequence: str = "T") -> int | None:
+        """The longest ``sequence`` (see :class:`archlab.spec.Input`) it knows positions for; None for any length."""
+        return positions_in(self.root())
+
+
+def positions_in(part: Part) -> int | None:
+    """How many positions all tables in a tree know; None for any number."""
+    limits = [p.spec.limit() for _, p in walk(part) if isinstance(p.spec, PositionTable)]
+    return min((n for n in limits if n is not None), default=None)
 
 
 class LanguageModel(Model):
@@ -65,6 +81,7 @@ class LanguageModel(Model):
         c: logits become c · tanh(logits / c).
     """
 
+    vocab: int
     embedding_init: Init
     embedding_scale: float | None = None
     positions: PositionTable | None = None
@@ -76,10 +93,14 @@ class LanguageModel(Model):
     softcap: float | None = None
 
     def check(self) -> None:
+        self.require(self.vocab > 1, "vocab", "must be > 1")
         super().check()
         self.require(self.embedding_scale is None or self.embedding_scale > 0, "embedding_scale", "must be > 0 or null")
         self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
         self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
+
+    def inputs(self) -> dict[str, Input]:
+        return {"tokens": Input(kind="ids", shape=("T",), below=self.vocab)}
 
     def parts(self, width: int) -> Parts:
         parts: Parts = {

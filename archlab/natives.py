@@ -16,6 +16,18 @@ T = TypeVar("T", bound=type)
 # What a subclass may override and still compute the same: what it accepts, costs and shows, and first values.
 _DESCRIPTIVE = {"check", "params", "cost", "saved", "field_of", "examples", "variants"}
 
+LIBRARIES = ("mixers", "channels", "fronts", "heads", "wiring", "models", "optim")
+
+
+def load_libraries(package: types.ModuleType) -> None:
+    """Import every module of the libraries that ``package`` has; a new file needs no edit."""
+    for library in LIBRARIES:
+        if Path(package.__path__[0], library).is_dir():
+            folder = importlib.import_module(f"{package.__name__}.{library}")
+            for module in pkgutil.iter_modules(folder.__path__):
+                if not module.name.endswith("_test"):
+                    importlib.import_module(f"{folder.__name__}.{module.name}")
+
 
 class Natives:
     """The native implementations of one backend.
@@ -65,11 +77,7 @@ class Natives:
 
     def load(self, package: types.ModuleType) -> None:
         """Import every module of the backend's libraries; a new file needs no edit."""
-        for library in ("mixers", "channels", "optim"):
-            folder = importlib.import_module(f"{package.__name__}.{library}")
-            for module in pkgutil.iter_modules(folder.__path__):
-                if not module.name.endswith("_test"):
-                    importlib.import_module(f"{folder.__name__}.{module.name}")
+        load_libraries(package)
 
 
 def _redefines(cls: type) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from archlab import weights as canonical
 from archlab.context import Context, Random, tables
-from archlab.inputs import arguments
+from archlab.inputs import arguments, span
 from archlab.model import Model
 from archlab.ops import loop
 from archlab.spec import Layer, Part, Spec, State, join, state_schema
@@ -107,11 +107,11 @@ def _loop(step: Any, carry: Any, inputs: tuple) -> Any:
 
 
 def _arguments(spec: Spec, inputs: Mapping[str, Any], width: int | None, state: Any, dtype: type) -> Any:
-    x, where = arguments(spec, inputs, dtype)
+    start = 0 if state is None else tokens_seen(state)
+    x, where = arguments(spec, inputs, dtype, started=start > 0)
     part = spec.at(spec.width if isinstance(spec, Model) else width or x.shape[-1])
-    shape = x["tokens"].shape if isinstance(spec, Model) else x.shape[:2]
+    shape = span(spec, x)
     if where["positions"] is None:
-        start = 0 if state is None else tokens_seen(state)
         where["positions"] = np.broadcast_to(np.arange(start, start + shape[1]), shape)
     return x, where, part
 
@@ -133,9 +133,9 @@ def initial_state(part: Part, batch: int, length: int, dtype: type = np.float64)
 
 
 def tokens_seen(state: Any) -> int:
-    """How many tokens a state has taken in: the first ``index`` in it."""
+    """How many tokens a state has taken in: the largest ``index`` in it."""
     if isinstance(state, dict):
         if "index" in state:
-            return int(state["index"])
+            return int(np.max(np.asarray(state["index"])))
         return max((tokens_seen(s) for s in state.values()), default=0)
     return max((tokens_seen(s) for s in state), default=0) if isinstance(state, list) else 0

@@ -59,6 +59,30 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Input:
+    """An array that a model is fed, (B, *shape).
+
+    kind
+        "ids": integers 0 … ``below`` − 1; "numbers"; "where": integers ≥ 0 that say where tokens stand.
+    shape
+        Sizes; a letter is the length of a sequence. "T" is the model's own, which its output has an entry for.
+    optional
+        Whether it may be left out.
+    once
+        Whether, in decoding, it comes with the first tokens only: the state remembers what matters of it.
+    unit
+        Documents of the sequence must begin at multiples of it.
+    """
+
+    kind: Literal["ids", "numbers", "where"]
+    shape: tuple[str | int, ...]
+    below: int | None = None
+    optional: bool = False
+    once: bool = False
+    unit: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """Floating-point operations of one forward pass, per token; a multiply-add is two.
 
@@ -118,6 +142,10 @@ class Spec(Config):
     def repeats(self) -> dict[str, int]:
         """How often a child runs, each time with a decoding state of its own; one that is not named runs once."""
         return {}
+
+    def stateless(self) -> tuple[str, ...]:
+        """Children without a decoding state of their own, since they run at once: an encoder, for example."""
+        return ()
 
     def params(self, width: int) -> dict[str, Param]:
         """The spec's own parameters by name, children's not included."""
@@ -186,6 +214,30 @@ class Map(Spec):
 
 class Norm(Map):
     """A map that normalises along the last axis."""
+
+    abstract = True
+
+
+class Front(Spec):
+    """A part that maps (inputs, ctx) to (x, ctx): a model's own inputs to x (B, T, D), and a context of its tokens."""
+
+    abstract = True
+
+    def inputs(self) -> dict[str, Input]:
+        """What it is fed, by name."""
+        raise NotImplementedError
+
+    def span(self, shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
+        """(B, T) of the sequence that the context it gets is of, from the shapes of its inputs."""
+        return next(shapes[name][:2] for name, item in self.inputs().items() if item.shape[0] == "T")  # type: ignore[return-value]
+
+    def steps(self, length: int) -> int:
+        """How many tokens it makes of ``length`` entries of its input."""
+        return length
+
+
+class OutputHead(Spec):
+    """A part that maps (x, ctx, table) to y: x (B, T, D), y (B, T, C), ``table`` (V, D) the embedding's or None."""
 
     abstract = True
 
@@ -275,6 +327,8 @@ def state_schema(part: Part, batch: int, length: int) -> dict[str, Any]:
     tree: dict[str, Any] = dict(part.spec.state(part.width, batch, length))
     for name, child in part.spec.parts(part.width).items():
         assert name not in tree, f"{type(part.spec).__name__} has a state and a part called {name!r}"
+        if name in part.spec.stateless():
+            continue
         if name in part.spec.repeats():
             tree[name] = [state_schema(child, batch, length)] * part.spec.repeats()[name]
         elif isinstance(child, Part):

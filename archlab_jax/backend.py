@@ -58,8 +58,8 @@ class JaxBackend:
     ) -> Result:  # fmt: skip
         program = self._program(spec, inputs, policy, width)
         with precision(policy):
-            x, where = program.arguments(inputs)
             start = 0 if state is None else tokens_seen(state)
+            x, where = program.arguments(inputs, started=start > 0)
             output, state, notes = program.forward(program.leaves(weights), x, where, state, start, capture=capture)
             return result(np.asarray(output), state, notes, np.asarray)
 

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from archlab import decoding
-from archlab.inputs import WHERE
+from archlab.inputs import split
 from archlab.model import Model
 from archlab.policy import Policy
+from archlab.weights import DTYPES
 from archlab_jax.program import program
 from archlab_jax.runtime import precision
 
@@ -28,12 +29,12 @@ class Decoder(decoding.Decoder):
             self.state = self.program.initial_state(batch, length)
         self._last = jax.jit(self._run, donate_argnums=3)
 
-    def _run(self, leaves: Any, tokens: Any, where: Any, state: Any) -> Any:
-        logits, state = self.program.call(leaves, {"tokens": tokens}, where, state)
+    def _run(self, leaves: Any, own: Any, where: Any, state: Any) -> Any:
+        logits, state = self.program.call(leaves, own, where, state)
         return logits[:, -1], state
 
     def logits(self, inputs: decoding.Inputs) -> np.ndarray:
-        where = {key: inputs[key] for key in WHERE}
+        own, where = split(self.model, inputs, DTYPES[self.policy.compute])
         with precision(self.policy):
-            logits, self.state = self._last(self.leaves, inputs["tokens"], where, self.state)
+            logits, self.state = self._last(self.leaves, own, where, self.state)
         return np.asarray(logits)

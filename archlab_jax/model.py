@@ -5,6 +5,7 @@ from typing import Any
 from archlab import model as specs
 from archlab import random as masks
 from archlab.errors import InputError
+from archlab.inputs import span
 from archlab.spec import Part
 from archlab_jax.module import Builder, Module, View, natives
 from archlab_jax.runtime import Keys, Portable, context
@@ -21,7 +22,7 @@ class Model(Module):
     def __call__(  # type: ignore[override]
         self, inputs: Any, ctx: Any = None, state: Any = None, *, key: Any = None, random: masks.Portable | None = None
     ) -> Any:
-        """Logits (B, T, V) of tokens (B, T), or of a dict of them with ``positions``, ``segments``, ``prefix``.
+        """Logits (B, T, V) of tokens (B, T), or the output for a dict of inputs (:func:`archlab.inputs.prepare`).
 
         With a ``key``, or a source of ``random`` masks, dropout is on. With a context it is the definition,
         (logits, state). Raises :class:`InputError` for a key under ``policy.random`` "portable".
@@ -29,7 +30,7 @@ class Model(Module):
         if ctx is not None:
             return super().__call__(inputs, ctx, state)
         inputs = inputs if isinstance(inputs, dict) else {"tokens": inputs}
-        ctx = context(self, inputs["tokens"].shape, inputs, self.policy, random=self.source(key, random))
+        ctx = context(self, span(self.spec, inputs), inputs, self.policy, random=self.source(key, random))
         return self.spec.forward(View(self), inputs, ctx, None)[0].astype(self.policy.output)
 
     def source(self, key: Any, random: masks.Portable | None) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from archlab.context import plain, tables
-from archlab.inputs import arguments
+from archlab.inputs import arguments, span
 from archlab.model import Model
 from archlab.policy import Policy
 from archlab.reference import takes_state
@@ -42,8 +42,7 @@ class Program:
     ) -> tuple[Any, Any]:
         """(output, state) of the module with these leaves, traceable."""
         module = self.split.module(leaves)
-        shape = x["tokens"].shape if isinstance(x, dict) else x.shape[:2]
-        ctx = context(module, shape, where, self.policy, start, **notes)
+        ctx = context(module, span(self.spec, x), where, self.policy, start, **notes)
         out = module(x, ctx, state) if takes_state(self.spec) else (module(x, ctx), state)
         return (out[0].astype(self.policy.output), out[1]) if isinstance(self.spec, Model) else out
 
@@ -64,9 +63,9 @@ class Program:
         grads, notes = jax.grad(objective, argnums=(0, 1), has_aux=True)(leaves, x)
         return *grads, notes
 
-    def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, inputs: Mapping[str, Any], *, started: bool = False) -> tuple[Any, dict[str, Any]]:
         """The input and where its tokens stand, on the policy's devices."""
-        x, where = arguments(self.spec, inputs, DTYPES[self.policy.compute])
+        x, where = arguments(self.spec, inputs, DTYPES[self.policy.compute], started=started)
         return place_batch((x, where), self.policy)
 
     def initial_state(self, batch: int, length: int) -> Any:

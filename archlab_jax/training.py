@@ -61,7 +61,7 @@ class Trainer:
         return StepMetrics(loss=loss, grad_norm=norm, noted=noted)
 
     def ready(self, batch: Batch) -> dict[str, Any]:
-        return place_batch({k: batch[k] for k in ("tokens", "targets", *WHERE) if k in batch}, self.policy)
+        return place_batch({k: batch[k] for k in (*self.model.inputs(), "targets", *WHERE) if k in batch}, self.policy)
 
     def _train(self, leaves: Any, opt: Any, batch: Any, rate: Any, count: Any) -> Any:
         def objective(leaves: Any) -> Any:
@@ -84,8 +84,8 @@ class Trainer:
         return [g * scale.astype(g.dtype) if c else g for g, c in zip(grads, self.counted, strict=True)], norm
 
     def _loss(self, leaves: Any, batch: Any, **notes: Any) -> Any:
-        where = {k: batch.get(k) for k in WHERE}
-        logits, _ = self.program.call(leaves, {"tokens": batch["tokens"]}, where, **notes)
+        own, where = {k: batch[k] for k in self.model.inputs() if k in batch}, {k: batch.get(k) for k in WHERE}
+        logits, _ = self.program.call(leaves, own, where, **notes)
         return cross_entropy(logits, batch["targets"])
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:

@@ -56,8 +56,8 @@ class TorchBackend:
         program = self._program(spec, weights, inputs, policy, width)
         notes = tables(capture)
         with precision(policy), torch.no_grad(), programs.recording(program.module, capture):
-            x, where = program.arguments(inputs)
             start = 0 if state is None else tokens_seen(state)
+            x, where = program.arguments(inputs, started=start > 0)
             output, state = program.call(x, where, _copied(state), start, **notes)
         return result(program.gather(output), state, notes, _to_numpy)
 

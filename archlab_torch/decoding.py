@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from archlab import decoding
-from archlab.inputs import WHERE
+from archlab.inputs import split
 from archlab.model import Model
 from archlab.policy import Policy
-from archlab.weights import check
+from archlab.weights import DTYPES, check
 from archlab_torch.module import to_numpy
 from archlab_torch.program import Program
 from archlab_torch.runtime import precision
@@ -28,8 +28,10 @@ class Decoder(decoding.Decoder):
         self.state = self.program.initial_state(batch, length)
 
     def logits(self, inputs: decoding.Inputs) -> np.ndarray:
-        where = {key: self.program.share(inputs[key]) for key in WHERE}
+        own, where = (
+            {name: self.program.share(array) for name, array in table.items()}
+            for table in split(self.model, inputs, DTYPES[self.policy.compute])
+        )
         with precision(self.policy), torch.no_grad():
-            tokens = {"tokens": self.program.share(inputs["tokens"])}
-            logits, self.state = self.program.call(tokens, where, self.state)
+            logits, self.state = self.program.call(own, where, self.state)
         return to_numpy(logits[:, -1])

@@ -6,6 +6,7 @@ import torch
 
 from archlab import model as specs
 from archlab import random as masks
+from archlab.inputs import span
 from archlab.spec import Part
 from archlab_torch.module import Builder, Module, natives
 from archlab_torch.runtime import Masks, Missing, Portable, context, rank_and_size
@@ -22,7 +23,7 @@ class Model(Module):
     def forward(  # type: ignore[override]
         self, inputs: Any, ctx: Any = None, state: Any = None, *, random: masks.Portable | None = None
     ) -> Any:
-        """Logits (B, T, V) of tokens (B, T), or of a dict of them with ``positions``, ``segments``, ``prefix``.
+        """Logits (B, T, V) of tokens (B, T), or the output for a dict of inputs (:func:`archlab.inputs.prepare`).
 
         In ``train()`` mode, or with a source of ``random`` masks, dropout is on; under ``policy.random`` "portable"
         it raises :class:`InputError` without a source. With a context it is the definition, (logits, state).
@@ -31,7 +32,7 @@ class Model(Module):
             return self.spec.forward(self, inputs, ctx, state)
         inputs = inputs if isinstance(inputs, dict) else {"tokens": inputs}
         source = self.source(random)
-        ctx = context(self, tuple(inputs["tokens"].shape), inputs, self.policy, self.device, random=source)
+        ctx = context(self, span(self.spec, inputs), inputs, self.policy, self.device, random=source)
         return self(inputs, ctx, None)[0].to(getattr(torch, self.policy.output))
 
     def source(self, random: masks.Portable | None) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from archlab.errors import InputError
-from archlab.inputs import arguments
+from archlab.inputs import arguments, span
 from archlab.model import Model
 from archlab.policy import Policy
 from archlab.reference import takes_state
@@ -32,16 +32,15 @@ class Program:
 
     def call(self, x: Any, where: dict[str, Any], state: Any = None, start: int = 0, **notes: Any) -> tuple[Any, Any]:
         """(output, state) of the module."""
-        shape = x["tokens"].shape if isinstance(x, dict) else x.shape[:2]
-        ctx = context(self.module, tuple(shape), where, self.policy, self.device, start, **notes)
+        ctx = context(self.module, span(self.spec, x), where, self.policy, self.device, start, **notes)
         out = self.module(x, ctx, state) if takes_state(self.spec) else (self.module(x, ctx), state)
         if isinstance(self.spec, Model):
             return out[0].to(getattr(torch, self.policy.output)), out[1]
         return out
 
-    def arguments(self, inputs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, inputs: Mapping[str, Any], *, started: bool = False) -> tuple[Any, dict[str, Any]]:
         """This process's share of the input and of where its tokens stand, as tensors."""
-        x, where = arguments(self.spec, inputs, DTYPES[self.policy.compute])
+        x, where = arguments(self.spec, inputs, DTYPES[self.policy.compute], started=started)
         x = {key: self.share(array) for key, array in x.items()} if isinstance(x, dict) else self.share(x)
         return x, {key: self.share(array) for key, array in where.items()}
 

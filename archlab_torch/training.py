@@ -57,7 +57,7 @@ class Trainer:
         return StepMetrics(loss=loss, grad_norm=norm, noted=noted)
 
     def ready(self, batch: Batch) -> dict[str, Any]:
-        return {k: self.program.share(batch[k]) for k in ("tokens", "targets", *WHERE) if k in batch}
+        return {k: self.program.share(batch[k]) for k in (*self.model.inputs(), "targets", *WHERE) if k in batch}
 
     def _backward(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         notes = tables(capture=False)
@@ -97,8 +97,8 @@ class Trainer:
         return norm
 
     def _loss(self, batch: dict[str, Any], **notes: Any) -> tuple[Any, Any]:
-        where = {k: batch.get(k) for k in WHERE}
-        logits, _ = self.program.call({"tokens": batch["tokens"]}, where, **notes)
+        own, where = {k: batch[k] for k in self.model.inputs() if k in batch}, {k: batch.get(k) for k in WHERE}
+        logits, _ = self.program.call(own, where, **notes)
         return cross_entropy(logits, batch["targets"])
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:

@@ -83,9 +83,9 @@ def compiled(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """Layers scanned or written out, with whatever is recomputed, give the same outputs and gradients.
 
     A layer that repeats nothing itself is repeated in a stack, scanned and recomputed in full. Every way is taken by
-    what has a stack of its own.
+    what has a stack of its own that repeats its layers.
     """
-    own = any(isinstance(part.spec, Stack) for _, part in walk(bench.part))
+    own = any(isinstance(part.spec, Stack) and part.spec.repeat > 1 for _, part in walk(bench.part))
     if not own and not isinstance(bench.spec, Layer):
         return [_whole(bench, backend, Policy.exact())]
     stacked = bench if own else bench.once("stacked", lambda: Bench(_stacked(bench)))

@@ -4,7 +4,6 @@ import dataclasses
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from archlab.config import registered
 from archlab.inits import Ones
 from archlab.inputs import document_positions
 from archlab.model import Model
-from archlab.spec import Example, Part, Spec, schema, walk
+from archlab.spec import Example, Input, Part, Spec, schema, walk
 from archlab.weights import Weights
 
 FAR = 4096  # positions that bfloat16 and a short test cannot tell from others
@@ -99,24 +98,51 @@ def variants(case: Case, seed: int) -> dict[str, Inputs]:
     rows = packed_rows(example.length)
     later = _starts(case, len(rows))[:, None] + np.arange(example.length)
     one = np.ones_like(rows)
+    packed = {"segments": rows, "positions": document_positions(rows), "prefix": np.where(rows > 0, PREFIX, 0)}
+    offset = {"segments": one, "positions": later, "prefix": later[:, :1] + PREFIX * one}
     return {
         "plain": content(case, seed, example.batch),
-        "packed": content(case, seed + 1, len(rows))
-        | {"segments": rows, "positions": document_positions(rows), "prefix": np.where(rows > 0, PREFIX, 0)},
-        "offset": content(case, seed + 2, len(rows))
-        | {"segments": one, "positions": later, "prefix": later[:, :1] + PREFIX * one},
+        "packed": content(case, seed + 1, len(rows)) | _placed(case, packed, sources(rows)),
+        "offset": content(case, seed + 2, len(rows)) | _placed(case, offset, np.ones_like(sources(rows))),
     }
 
 
+def _placed(case: Case, where: Inputs, source: np.ndarray) -> Inputs:
+    """Where tokens stand, of each sequence that the case has: its own, and one of ``source`` segments."""
+    declared = declared_inputs(case)
+    if not any(item.shape[0] == "T" for item in declared.values()):
+        return {}
+    units = {name: item.unit for name, item in declared.items() if name.endswith("_segments")}
+    return where | {name: np.repeat(source, unit, axis=1) for name, unit in units.items()}
+
+
+def declared_inputs(case: Case) -> dict[str, Input]:
+    """What the case is fed, by name."""
+    spec = case.example.spec
+    return spec.inputs() if isinstance(spec, Model) else {"x": Input(kind="numbers", shape=("T", case.example.width))}
+
+
 def content(case: Case, seed: int, rows: int) -> Inputs:
-    """``{"tokens": (B, T)}`` for a model, ``{"x": (B, T, D)}`` for another part."""
-    length, spec = case.example.length, case.example.spec
-    if isinstance(spec, Model):
-        uniform = random.uniform(seed, f"parity/{case.name}/tokens", rows * length)
-        return {"tokens": (uniform * spec.vocab).astype(np.int64).reshape(rows, length)}
-    width = case.example.width
-    x = random.normal(seed, f"parity/{case.name}/x", rows * length * width)
-    return {"x": x.reshape(rows, length, width)}
+    """Every input of a model, ``{"x": (B, T, D)}`` for another part; nothing of where tokens stand."""
+    found = {}
+    for name, item in declared_inputs(case).items():
+        if item.kind != "where":
+            shape = (rows, *(_length(case, item, n) if isinstance(n, str) else n for n in item.shape))
+            found[name] = _drawn(item, seed, f"parity/{case.name}/{name}", shape)
+    return found
+
+
+def _drawn(item: Input, seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    count = int(np.prod(shape))
+    if item.below is None:
+        return random.normal(seed, name, count).reshape(shape)
+    return (random.uniform(seed, name, count) * item.below).astype(np.int64).reshape(shape)
+
+
+def _length(case: Case, item: Input, sequence: str) -> int:
+    """Of the case's own sequence, or of another one."""
+    length = case.example.length
+    return length if sequence == "T" else item.unit * other_length(length)
 
 
 def packed_rows(length: int) -> np.ndarray:
@@ -136,17 +162,60 @@ def _starts(case: Case, rows: int) -> np.ndarray:
     return starts if limit is None else np.minimum(starts, limit - case.example.length)
 
 
-def changed(inputs: Mapping[str, np.ndarray], where: np.ndarray, vocab: int | None) -> Inputs:
-    """``inputs`` with other content where ``where`` (B, T) is true."""
-    if "x" in inputs:
-        return dict(inputs) | {"x": np.where(where[..., None], 1.5 - 2.0 * inputs["x"], inputs["x"])}
-    assert vocab is not None
-    return dict(inputs) | {"tokens": np.where(where, (inputs["tokens"] + 1) % vocab, inputs["tokens"])}
+def sources(rows: np.ndarray) -> np.ndarray:
+    """(4, S) segments of another sequence: about half as many tokens of each document as ``rows`` has, then padding.
+
+    Row 1 has padding first too.
+    """
+    found = np.zeros((len(rows), other_length(rows.shape[1])), dtype=rows.dtype)
+    for row, segments in enumerate(rows):
+        start = int(row == 1)
+        for segment in dict.fromkeys(segments[segments > 0]):
+            count = int(np.sum(segments == segment)) // 2 + 1
+            found[row, start : start + count] = segment
+            start += count
+    return found
 
 
-def sliced(inputs: Mapping[str, np.ndarray], rows: slice, time: slice) -> Inputs:
-    """A part of the batch and of the sequence."""
-    return {name: array[rows, time] for name, array in inputs.items()}
+def other_length(length: int) -> int:
+    """How long another sequence than a case's own is: not as long, so that one is not taken for the other."""
+    return length - 2
+
+
+def changed(case: Case, inputs: Inputs, where: np.ndarray, source: np.ndarray | None = None) -> Inputs:
+    """``inputs`` with other content where ``where`` (B, T) is true, and in another sequence where ``source`` is."""
+    new = dict(inputs)
+    for name, item in declared_inputs(case).items():
+        there = source if item.shape[0] not in ("T", where.shape[1]) else where
+        if item.kind == "where" or name not in inputs or there is None:
+            continue
+        old = inputs[name]
+        other = 1.5 - 2.0 * old if item.below is None else (old + 1) % item.below
+        new[name] = np.where(there.reshape(there.shape + (1,) * (old.ndim - 2)), other, old)
+    return new
+
+
+def sliced(case: Case, inputs: Mapping[str, np.ndarray], rows: slice, time: slice) -> Inputs:
+    """A part of the batch and of the sequence; other sequences whole, and only with its beginning."""
+    other = {n for n, item in declared_inputs(case).items() if item.shape[0] != "T"}
+    return {
+        name: array[rows] if name in other else array[rows, time]
+        for name, array in inputs.items()
+        if name not in other or not time.start
+    }
+
+
+def alone(case: Case, inputs: Mapping[str, np.ndarray], row: int, time: slice) -> Inputs:
+    """One document of packed rows, from position 0, with what belongs to it of other sequences."""
+    segment, declared = inputs["segments"][row, time][0], declared_inputs(case)
+    found = {}
+    for name, item in declared.items():
+        if item.kind != "where" and name in inputs:
+            here = time
+            if item.shape[0] != "T":
+                here = inputs[f"{name[: name.rindex('_')]}_segments"][row] == segment
+            found[name] = inputs[name][row : row + 1, here]
+    return found | {name: inputs[name][row : row + 1, time] for name in ("prefix",) if name in inputs}
 
 
 def cotangent(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -174,9 +243,3 @@ def seed_of(name: str) -> int:
 def with_spec(case: Case, spec: Spec) -> Case:
     """The case with another spec in place of its own."""
     return dataclasses.replace(case, example=dataclasses.replace(case.example, spec=spec))
-
-
-def vocabulary(case: Case) -> int | None:
-    """The size of a model's vocabulary; None for other parts."""
-    spec: Any = case.example.spec
-    return spec.vocab if isinstance(spec, Model) else None

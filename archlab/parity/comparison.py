@@ -13,7 +13,7 @@ from archlab.losses import log_softmax
 from archlab.model import Model
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, named
-from archlab.parity.cases import Case, content, root
+from archlab.parity.cases import Case, content, declared_inputs, root
 from archlab.parity.diagnosis import Diagnosis, diagnose
 from archlab.parity.explanation import explain_gradients
 from archlab.parity.gaps import Gap
@@ -81,9 +81,9 @@ def compare(
     """Compare ``function`` with the definition of ``spec`` on equal weights, and say why they differ.
 
     function
-        Maps tokens (B, T) int64 to logits (B, T, V), or for a part that is no model x (B, T, D) to y. It gets NumPy
-        and may give NumPy, PyTorch or JAX arrays. It may give (output, intermediates by canonical path) in place of
-        the output: then the first of them that differs is found.
+        Maps tokens (B, T) int64 to logits (B, T, V), or for a part that is no model x (B, T, D) to y; where there are
+        several inputs it gets a dict of them. It gets NumPy and may give NumPy, PyTorch or JAX arrays. It may give
+        (output, intermediates by canonical path) in place of the output: then the first of them that differs is found.
     weight_map
         The function's own weights by canonical path, in canonical layout: matrices are (in, out), so that the weight
         of an ``nn.Linear`` is given as ``weight.T``. ``archlab describe CONFIG`` shows paths and shapes.
@@ -98,7 +98,8 @@ def compare(
     to a few times what the dtype itself costs. Raises :class:`InputError` for weights that do not fit the spec.
     """
     bench = _bench(spec, weight_map, inputs, length, batch, seed)
-    x = bench.variants[GIVEN]["tokens" if isinstance(spec, Model) else "x"]
+    fed = {name: bench.variants[GIVEN][name] for name in declared_inputs(bench.case) if name in bench.variants[GIVEN]}
+    x: Any = next(iter(fed.values())) if len(fed) == 1 else fed
     given = function(x)
     raw, inside = given if isinstance(given, tuple) else (given, {})
     dtype = str(raw.dtype).removeprefix("torch.")

@@ -115,7 +115,9 @@ class Pair:
     def loss_trial(self) -> LossTrial:
         """The definition's loss of the first batch."""
         batch = self.batches[0]
-        logits = self.bench.define(self.bench.weights, {"tokens": batch["tokens"]}).output
+        logits = self.bench.define(
+            self.bench.weights, {name: array for name, array in batch.items() if name != "targets"}
+        ).output
         return LossTrial(logits=logits, targets=batch["targets"])
 
     def counted(self, side: Side) -> np.ndarray:

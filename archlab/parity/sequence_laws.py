@@ -11,7 +11,7 @@ from archlab import reference
 from archlab.inputs import document_positions
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, Row
-from archlab.parity.cases import changed, sliced, vocabulary
+from archlab.parity.cases import Inputs, alone, changed, sliced
 from archlab.parity.tolerances import difference, relative
 from archlab.policy import Policy
 
@@ -26,7 +26,7 @@ def causal(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
         middle = length // 2 + 1
         later = np.broadcast_to(np.arange(length) >= middle, (batch, length))
         before = bench.passed(backend, variant).output
-        after = bench.passed(backend, variant, changed(inputs, later, vocabulary(bench.case))).output
+        after = bench.passed(backend, variant, changed(bench.case, inputs, later)).output
         error = difference(after[:, :middle], before[:, :middle])
         rows.append(bench.row("causal", backend, "float64", error, tolerances.EXACT, variant))
     return rows
@@ -35,6 +35,8 @@ def causal(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
 def decode(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """Two equal pieces and then single tokens, with the state carried on, give what one pass gives."""
     rows = []
+    if "segments" not in bench.variants["packed"]:
+        return [bench.row("decode", backend, "float64", np.inf, tolerances.FORWARD, "its length is fixed")]
     for variant in ("plain", "packed"):
         inputs = _with_whole_prefixes(bench.variants[variant])
         truth = bench.once(("decode", variant), functools.partial(bench.define, bench.weights, inputs)).output
@@ -67,7 +69,7 @@ def _decoded(bench: Bench, backend: str, inputs: Mapping[str, np.ndarray]) -> np
     state = _initial_state(bench, backend, batch, length)
     pieces, start = [], 0
     for end in ends:
-        piece = sliced(inputs, slice(None), slice(start, end))
+        piece = sliced(bench.case, inputs, slice(None), slice(start, end))
         output, state = _continue(bench, backend, piece, state)
         pieces.append(output)
         start = end
@@ -93,13 +95,19 @@ def _continue(bench: Bench, backend: str, inputs: Mapping[str, np.ndarray], stat
 def padding(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """What stands in padding or in another document changes nothing, forward and backward, to the bit."""
     inputs = bench.variants["packed"]
+    if "segments" not in inputs:
+        return [bench.row("padding", backend, "float64", np.inf, tolerances.EXACT, "its length is fixed")]
     segments = inputs["segments"]
     pad = segments == 0
-    document = np.zeros_like(pad)
-    document[0], document[3] = segments[0] == segments[0].max(), segments[3] == segments[3].max()
+    chosen = np.array([segments[0].max(), -1, -1, segments[3].max()])[:, None]  # a document of two of the rows
+    document = segments == chosen
+    source = next((a for name, a in inputs.items() if name.endswith("_segments")), None)
     rows = [] if others else _alone(bench)
-    for what, where, judged in (("padding", pad, ~pad), ("another document", document, ~pad & ~document)):
-        errors = _influence(bench, backend, where, judged)
+    for what, where, judged, there in (
+        ("padding", pad, ~pad, None if source is None else source == 0),
+        ("another document", document, ~pad & ~document, None if source is None else source == chosen),
+    ):
+        errors = _influence(bench, backend, changed(bench.case, inputs, where, there), where, judged)
         rows += [
             bench.row("padding", backend, "float64", error, tolerances.EXACT, f"{what}: {of}")
             for of, error in errors.items()
@@ -107,10 +115,11 @@ def padding(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     return rows
 
 
-def _influence(bench: Bench, backend: str, where: np.ndarray, judged: np.ndarray) -> dict[str, float]:
-    """How far the content at ``where`` reaches the outputs at ``judged``, and the gradients of these."""
+def _influence(
+    bench: Bench, backend: str, other: Inputs, where: np.ndarray, judged: np.ndarray
+) -> dict[str, float]:  # fmt: skip
+    """How far ``other`` content, at ``where``, reaches the outputs at ``judged``, and the gradients of these."""
     inputs = bench.variants["packed"]
-    other = changed(inputs, where, vocabulary(bench.case))
     before, after = bench.passed(backend, "packed").output, bench.passed(backend, "packed", other).output
     seen = bench.cotangent("packed") * judged.reshape(judged.shape + (1,) * (before.ndim - 2))
     grads, again = (bench.differentiate(backend, bench.weights, i, seen, EXACT)[0] for i in (inputs, other))
@@ -129,9 +138,7 @@ def _alone(bench: Bench) -> list[Row]:
     segments = inputs["segments"]
     worst = 0.0
     for row, start, end in documents(segments):
-        piece = sliced(inputs, slice(row, row + 1), slice(start, end))
-        alone = {k: v for k, v in piece.items() if k in ("x", "tokens", "prefix")}
-        output = bench.define(bench.weights, alone).output
+        output = bench.define(bench.weights, alone(bench.case, inputs, row, slice(start, end))).output
         worst = max(worst, relative(packed[row : row + 1, start:end], output))
     return [bench.row("padding", "reference", "float64", worst, tolerances.FORWARD, "each document alone")]
 

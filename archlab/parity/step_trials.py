@@ -134,7 +134,7 @@ class CourseTrial(Trial):
 
     def slope(self, weights: Weights, batch: Mapping[str, np.ndarray]) -> tuple[float, Weights]:
         """The mean loss of a batch with the auxiliary ones, and its gradients."""
-        home, inputs = find_backend(self.backend), {"tokens": batch["tokens"]}
+        home, inputs = find_backend(self.backend), {name: array for name, array in batch.items() if name != "targets"}
         run = home.run(self.model, weights, inputs, policy=EXACT, capture=False)
         how = counted(batch["targets"])
         value = np.sum(losses.token_losses(run.output, how.targets) * how.weights) / how.count

@@ -132,7 +132,7 @@ def drawn_batches(model: Model, *, length: int, batch: int, steps: int) -> list[
     batches = []
     for step in range(steps):
         uniform = random.uniform(step, "parity/batch", batch * (length + 1)).reshape(batch, length + 1)
-        text = (uniform * model.vocab).astype(np.int32)
+        text = (uniform * model.vocabulary()).astype(np.int32)
         skipped = random.uniform(step, "parity/skipped", batch * length).reshape(batch, length)
         share = 0.25 * np.arange(batch)[:, None] / max(batch - 1, 1)
         batches.append({"tokens": text[:, :-1], "targets": np.where(skipped < share, UNCOUNTED, text[:, 1:])})

@@ -121,7 +121,9 @@ def _check_same_training(old: RunConfig, new: RunConfig) -> None:
 
 def check_fits(config: RunConfig, tokenizer: TrainedTokenizer) -> None:
     """Raise :class:`InputError` unless the model can be trained on the tokenizer's text token by token."""
-    have, need = config.model.vocab, tokenizer.vocab_size
+    have, need = config.model.vocabulary(), tokenizer.vocab_size
+    if have is None:
+        raise InputError(f"model: a {type(config.model).__name__} reads no tokens; it cannot be trained on text")
     if need > have:
         raise InputError(f"model.vocab: {have} is less than the {need} tokens of the tokenizer; set model.vocab={need}")
     check_causal(config.model)

@@ -1,0 +1,1 @@
+"""What a model answers with, one kind a file."""

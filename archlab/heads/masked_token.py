@@ -1,0 +1,60 @@
+"""What token stands where: the head of masked language models."""
+
+from typing import Any
+
+from archlab.heads.transform import Transform
+from archlab.inits import Zeros
+from archlab.model import Head
+from archlab.spec import Cost, Example, OutputHead, Param, Parts
+
+
+class MaskedTokenHead(OutputHead):
+    """logits = transform(x) Eᵀ + b, E the embedding (BERT); with an ``out`` of its own transform(x) W (+ b).
+
+    Without ``transform`` x itself is multiplied.
+    """
+
+    vocab: int
+    transform: Transform | None
+    out: Head | None = None
+
+    def check(self) -> None:
+        self.require(self.vocab > 1, "vocab", "must be > 1")
+
+    @property
+    def classes(self) -> int:
+        return self.vocab
+
+    def params(self, width: int) -> dict[str, Param]:
+        return {} if self.out else {"bias": Param(shape=(self.vocab,), axes="V", init=Zeros())}
+
+    def parts(self, width: int) -> Parts:
+        return {
+            "transform": self.transform and self.transform.at(width),
+            "out": self.out and self.out.linear(self.vocab).at(width),
+        }
+
+    def forward(self, m: Any, x: Any, ctx: Any, table: Any) -> Any:
+        xp = ctx.xp
+        x = m.transform(x, ctx) if self.transform else x
+        if self.out:
+            return m.out(x, ctx)
+        return x @ xp.astype(xp.permute_dims(table, (1, 0)), x.dtype) + xp.astype(m.bias, x.dtype)
+
+    def cost(self, width: int, length: int) -> Cost:
+        return Cost() if self.out else Cost(weights=2.0 * width * self.vocab)
+
+    def saved(self, width: int, length: int) -> float:
+        return float(self.vocab + (0 if self.out else width))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        from archlab.activations import GELUErf
+        from archlab.models.encoder import encoder_example
+        from archlab.norms import LayerNorm
+
+        transform = Transform(activation=GELUErf(), bias=True, norm=LayerNorm(epsilon=1e-5, bias=True))
+        return [
+            encoder_example(head=cls(vocab=11, transform=transform)),
+            encoder_example(head=cls(vocab=11, transform=None, out=Head(bias=True))),
+        ]

@@ -1,0 +1,39 @@
+"""The layer between a model's last hidden state and what is read from it."""
+
+from typing import Any
+
+from archlab.activations import Activation
+from archlab.inits import FanInNormal, Init
+from archlab.layers import Linear
+from archlab.spec import Example, Map, Norm, Parts
+
+
+class Transform(Map):
+    """y = norm(f(x W (+ b))), W of shape (D, D); without ``norm`` f(…)  (BERT's pooler and its masked-token head)."""
+
+    activation: Activation
+    bias: bool
+    norm: Norm | None = None
+    init: Init = FanInNormal()
+
+    def parts(self, width: int) -> Parts:
+        return {
+            "linear": Linear(features=width, axes="D F", bias=self.bias, init=self.init).at(width),
+            "activation": self.activation.at(width),
+            "norm": self.norm and self.norm.at(width),
+        }
+
+    def forward(self, m: Any, x: Any, ctx: Any) -> Any:
+        y = m.activation(m.linear(x, ctx), ctx)
+        return m.norm(y, ctx) if self.norm else y
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        from archlab.activations import GELUErf, Tanh
+        from archlab.norms import LayerNorm
+
+        norm = LayerNorm(epsilon=1e-5, bias=True)
+        return [
+            Example(spec=cls(activation=Tanh(), bias=True)),
+            Example(spec=cls(activation=GELUErf(), bias=False, norm=norm)),
+        ]

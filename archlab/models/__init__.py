@@ -1,0 +1,1 @@
+"""Kinds of whole models beside the language model, one a file."""

@@ -1,0 +1,83 @@
+"""Models that read a whole sequence at once: BERT, ModernBERT, ViT."""
+
+from typing import Any
+
+from archlab.model import Model, positions_in
+from archlab.spec import Example, Front, Input, OutputHead, Parts, shared_parts, substate, updated
+from archlab.tower import Tower
+
+
+class Encoder(Model):
+    """y = head(tower(front(inputs))), (B, T, C); without a head the last hidden states (B, T, D).
+
+    front
+        What makes a sequence of the inputs: :class:`archlab.fronts.tokens.Tokens`, or patches of an image.
+    tower
+        Its layers. Whether tokens see later ones is the affair of the mixers there.
+    head
+        What is read from it, see :mod:`archlab.heads`. One that is tied multiplies with the front's token table.
+    """
+
+    front: Front
+    tower: Tower
+    head: OutputHead | None = None
+
+    def check(self) -> None:
+        super().check()
+        vocab = getattr(self.head, "vocab", None)
+        if vocab is not None and vocab != self.vocabulary():
+            self.fail("head", f"has the vocabulary {vocab}, the front {self.vocabulary()}; they must be equal")
+
+    def inputs(self) -> dict[str, Input]:
+        return self.front.inputs()
+
+    def span(self, shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
+        return self.front.span(shapes)
+
+    def limit(self, sequence: str = "T") -> int | None:
+        return positions_in(self.tower.at(self.width))
+
+    def classes(self) -> int:
+        return getattr(self.head, "classes", None) or self.width
+
+    def parts(self, width: int) -> Parts:
+        parts: Parts = {
+            "front": self.front.at(width),
+            "tower": self.tower.at(width),
+            "head": self.head and self.head.at(width),
+        }
+        return parts | {"shared": shared_parts(self.tower.at(width), "tower")}
+
+    def forward(self, m: Any, inputs: dict[str, Any], ctx: Any, state: Any) -> tuple[Any, Any]:
+        x, ctx = m.front(inputs, ctx)
+        x, towered = m.tower(x, ctx, substate(state, "tower"))
+        if self.head:
+            embedding = getattr(m.front, "embedding", None)
+            x = m.head(x, ctx, None if embedding is None else embedding.table)
+        return x, updated(state, tower=towered)
+
+    def saved(self, width: int, length: int) -> float:
+        return 0.0
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        return [encoder_example()]
+
+
+def encoder_example(front: Front | None = None, head: OutputHead | None = None, **waive: str) -> Example:
+    """A small bidirectional encoder of one layer with norms after it, for the battery."""
+    from archlab.block import Block, residual_example
+    from archlab.fronts.tokens import Tokens
+    from archlab.inits import Normal
+    from archlab.mixers.attention import attention_example
+    from archlab.norms import LayerNorm
+    from archlab.residuals import PostNorm
+    from archlab.stack import Stack
+
+    both = attention_example(visibility="bidirectional").spec
+    block: Any = residual_example(PostNorm).spec.replace(mixer=both)
+    assert isinstance(block, Block)
+    tower = Tower(embedding_norm=LayerNorm(epsilon=1e-5, bias=True), stack=Stack(pattern=(block,), repeat=1), norm=None)
+    front = front or Tokens(vocab=11, init=Normal(std=1.0))
+    reasons = {"causal": "sees both directions", "decode": "a token sees later ones"} | waive
+    return Example(spec=Encoder(width=16, front=front, tower=tower, head=head), waive=tuple(reasons.items()))

@@ -1,0 +1,1 @@
+"""How layers are wired together: around, within and between one another, one mechanism a file."""
