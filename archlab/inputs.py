@@ -172,20 +172,23 @@ def _check_equal(declared: Mapping[str, Input], ready: Mapping[str, np.ndarray |
                     raise InputError(f"{name} and {first} have {size} and {known} {what}; they must be equal")
 
 
+def segments_of(declared: Mapping[str, Input], sequence: str | int) -> str:
+    """The name of the input that says which document each entry of another sequence than the model's own is of."""
+    return next(n for n, item in declared.items() if item.shape[0] == sequence and n.endswith("segments"))
+
+
 def _check_other_sequences(model: Model, declared: Mapping[str, Input], out: Ready) -> None:
     """Positions of other sequences than the model's own; lengths and places that the model can take."""
-    for name, item in declared.items():
-        letter, array = item.shape[0], out[name]
-        if not isinstance(letter, str) or letter == "T" or array is None:
-            continue
-        prefix = name[: name.rindex("_") + 1]
-        segments = out.get(f"{prefix}segments")
+    for letter in sorted({item.shape[0] for item in declared.values() if isinstance(item.shape[0], str)} - {"T"}):
+        of = segments_of(declared, letter)
+        where, segments = of.replace("segments", "positions"), out[of]
         if segments is not None:
-            _check_starts(f"{prefix}segments", segments, item.unit)
-            if name == f"{prefix}segments" and out.get(f"{prefix}positions") is None:
-                out[f"{prefix}positions"] = document_positions(segments)
-        if item.kind != "where":
-            _check_length(model, letter, array.shape[1], out.get(f"{prefix}positions"))
+            _check_starts(of, segments, declared[of].unit)
+            out[where] = document_positions(segments) if out[where] is None else out[where]
+        for name, item in declared.items():
+            array = out[name]
+            if item.shape[0] == letter and item.kind != "where" and array is not None:
+                _check_length(model, letter, array.shape[1] // item.unit, out[where])
 
 
 def _check_starts(name: str, segments: np.ndarray, unit: int) -> None:

@@ -30,10 +30,10 @@ class Model(Module):
         if ctx is not None:
             return super().__call__(inputs, ctx, state)
         inputs = inputs if isinstance(inputs, dict) else {"tokens": inputs}
-        ctx = context(self, span(self.spec, inputs), inputs, self.policy, random=self.source(key, random))
+        ctx = context(self, span(self.spec, inputs), inputs, self.policy, random=self._masks(key, random))
         return self.spec.forward(View(self), inputs, ctx, None)[0].astype(self.policy.output)
 
-    def source(self, key: Any, random: masks.Portable | None) -> Any:
+    def _masks(self, key: Any, random: masks.Portable | None) -> Any:
         """The source of masks of a call."""
         if random is not None:
             return Portable.of_step(random.seed, random.step)

@@ -31,11 +31,11 @@ class Model(Module):
         if ctx is not None:
             return self.spec.forward(self, inputs, ctx, state)
         inputs = inputs if isinstance(inputs, dict) else {"tokens": inputs}
-        source = self.source(random)
+        source = self._masks(random)
         ctx = context(self, span(self.spec, inputs), inputs, self.policy, self.device, random=source)
         return self(inputs, ctx, None)[0].to(getattr(torch, self.policy.output))
 
-    def source(self, random: masks.Portable | None) -> Any:
+    def _masks(self, random: masks.Portable | None) -> Any:
         """The source of masks of a call."""
         if random is not None:
             return Portable(random.seed, random.step, rank_and_size(self.policy)[0], self.device)

@@ -10,7 +10,7 @@ import numpy as np
 from archlab import random
 from archlab.config import registered
 from archlab.inits import Ones
-from archlab.inputs import document_positions
+from archlab.inputs import document_positions, segments_of
 from archlab.model import Model
 from archlab.spec import Example, Input, Part, Spec, schema, walk
 from archlab.weights import Weights
@@ -213,7 +213,7 @@ def alone(case: Case, inputs: Mapping[str, np.ndarray], row: int, time: slice) -
         if item.kind != "where" and name in inputs:
             here = time
             if item.shape[0] != "T":
-                here = inputs[f"{name[: name.rindex('_')]}_segments"][row] == segment
+                here = inputs[segments_of(declared, item.shape[0])][row] == segment
             found[name] = inputs[name][row : row + 1, here]
     return found | {name: inputs[name][row : row + 1, time] for name in ("prefix",) if name in inputs}
 

@@ -1,0 +1,161 @@
+"""Models that read one sequence and write another: T5, BART."""
+
+from typing import Any
+
+from archlab.errors import InputError
+from archlab.inits import Init, Normal
+from archlab.layers import Embedding
+from archlab.model import Head, Model, positions_in
+from archlab.spec import Cost, Example, Front, Input, Layer, Parts, shared_parts, substate, updated
+from archlab.tower import Tower
+
+SOURCE = "source_"
+
+
+class EncoderDecoder(Model):
+    """logits = decoder(tokens | encoder(source)): p(token_t+1 | tokens up to t, source)  (the first Transformer).
+
+    start
+        The token that what is written begins with (T5: its padding token).
+    source
+        What makes a sequence of the source; None for tokens by the decoder's own table. Its inputs are the front's,
+        with "source_" before their names, and "source_segments" (B, S): a token sees the source of its own document.
+        Without segments a row is one document. "source_positions" (B, S) count up inside each document unless given.
+    embedding_init, embedding_scale
+        The law of the table, and what embeddings are multiplied with, rounded to the activations' dtype first.
+    encoder, decoder
+        The layers of both. The encoder's output is published as ``memory``.
+    head
+        The output matrix; None ties it to the embedding.
+    logit_scale
+        What the decoder's output is multiplied with before the logits (T5 with a tied head: 1/√D).
+    """
+
+    vocab: int
+    start: int
+    source: Front | None = None
+    embedding_init: Init
+    embedding_scale: float | None = None
+    encoder: Tower
+    decoder: Tower
+    memory: str = "memory"
+    head: Head | None
+    logit_scale: float | None = None
+
+    def check(self) -> None:
+        self.require(self.vocab > 1, "vocab", "must be > 1")
+        self.require(0 <= self.start < self.vocab, "start", f"is no token: they are 0 … {self.vocab - 1}")
+        self.require(self.embedding_scale is None or self.embedding_scale > 0, "embedding_scale", "must be > 0 or null")
+        self.require(self.logit_scale is None or self.logit_scale > 0, "logit_scale", "must be > 0 or null")
+        super().check()
+
+    def inputs(self) -> dict[str, Input]:
+        fed = {"tokens": Input(kind="ids", shape=("T",), below=self.vocab)}
+        read = self.source.inputs() if self.source else fed
+        table = {f"{SOURCE}{name}": _source(item) for name, item in read.items()}
+        where = Input(kind="where", shape=("S",), optional=True, once=True, unit=max(i.unit for i in read.values()))
+        return fed | table | {f"{SOURCE}segments": where, f"{SOURCE}positions": where}
+
+    def limit(self, sequence: str = "T") -> int | None:
+        return positions_in((self.decoder if sequence == "T" else self.encoder).at(self.width))
+
+    def classes(self) -> int:
+        return self.vocab
+
+    def parts(self, width: int) -> Parts:
+        parts: Parts = {
+            "embedding": Embedding(vocab=self.vocab, init=self.embedding_init).at(width),
+            "source": self.source and self.source.at(width),
+            "encoder": self.encoder.at(width),
+            "decoder": self.decoder.at(width),
+            "head": self.head and self.head.linear(self.vocab).at(width),
+        }
+        towers = [shared_parts(getattr(self, name).at(width), name) for name in ("encoder", "decoder")]
+        return parts | {"shared": towers[0] | towers[1]}
+
+    def stateless(self) -> tuple[str, ...]:
+        return ("encoder",)
+
+    def forward(self, m: Any, inputs: dict[str, Any], ctx: Any, state: Any) -> tuple[Any, Any]:
+        ctx = ctx.scoped()
+        read = {name.removeprefix(SOURCE): array for name, array in inputs.items() if name.startswith(SOURCE)}
+        if read or state is None:
+            ctx.publish(self.memory, self.encode(m, read, ctx))
+        return self.decode(m, inputs["tokens"], ctx, state)
+
+    def encode(self, m: Any, inputs: dict[str, Any], ctx: Any) -> dict[str, Any]:
+        """The memory of a source, whose inputs have no prefix here: "x" (B, S, D) and "segments" (B, S)."""
+        front = self.source
+        own = {name: array for name, array in inputs.items() if name not in ("segments", "positions")}
+        if not own:
+            raise InputError("the source is missing: give source_tokens, or what its front reads")
+        shapes = {name: tuple(array.shape) for name, array in own.items()}
+        span = front.span(shapes) if front else shapes["tokens"][:2]
+        there = ctx.elsewhere(span, inputs.get("positions"), inputs.get("segments")).scoped()
+        x, there = m.source(own, there) if front else (self.embed(m, own["tokens"], there), there)
+        x, _ = m.encoder(x, there, None)
+        return {"x": x, "segments": there.documents}
+
+    def decode(self, m: Any, tokens: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        """Logits (B, T, V) of tokens (B, T) and the state, the memory being published or in the state."""
+        x, new = m.decoder(self.embed(m, tokens, ctx), ctx, substate(state, "decoder"))
+        x = x if self.logit_scale is None else x * ctx.constant(self.logit_scale, x.dtype)
+        if self.head:
+            logits = m.head(x, ctx)
+        else:
+            logits = x @ ctx.xp.astype(ctx.xp.permute_dims(m.embedding.table, (1, 0)), x.dtype)
+        return logits, updated(state, decoder=new)
+
+    def embed(self, m: Any, tokens: Any, ctx: Any) -> Any:
+        """(B, T) token ids → (B, T, D)."""
+        x = m.embedding(tokens, ctx)
+        return x if self.embedding_scale is None else x * ctx.constant(self.embedding_scale, x.dtype)
+
+    def cost(self, width: int, length: int) -> Cost:
+        return Cost() if self.head else Cost(weights=2.0 * width * self.vocab)
+
+    def saved(self, width: int, length: int) -> float:
+        return float(self.vocab + (0 if self.head else width))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        from archlab.fronts.tokens import Tokens
+
+        other = Tokens(vocab=7, init=Normal(std=1.0), types=2)
+        return [
+            seq2seq_example(),
+            seq2seq_example(source=other, head=Head(bias=True), embedding_scale=2.0, logit_scale=0.5),
+        ]
+
+
+def _source(item: Input) -> Input:
+    """An input of a front, as one of the source."""
+    shape = tuple("S" if size == "T" else size for size in item.shape)
+    return Input(kind=item.kind, shape=shape, below=item.below, optional=item.optional, once=True, unit=item.unit)
+
+
+def seq2seq_example(cross: Any = None, **fields: Any) -> Example:
+    """A small encoder-decoder of one layer each, for the battery."""
+    from archlab.activations import GELUTanh
+    from archlab.block import Block
+    from archlab.channels.mlp import MLP
+    from archlab.mixers.attention import attention_example
+    from archlab.mixers.cross_attention import CrossAttention
+    from archlab.norms import RMSNorm
+    from archlab.residuals import PreNorm
+    from archlab.stack import Stack
+    from archlab.wiring.decoder_block import DecoderBlock
+
+    both, past = (attention_example(visibility=seen).spec for seen in ("bidirectional", "causal"))
+    residual, norm = PreNorm(norm=RMSNorm(epsilon=1e-5)), RMSNorm(epsilon=1e-5)
+    channel: Any = MLP(hidden=12, activation=GELUTanh(), bias=False)
+    cross = cross or CrossAttention(heads=4, kv_heads=4, bias=False, out_bias=False)
+
+    def tower(layer: Layer) -> Tower:
+        return Tower(stack=Stack(pattern=(layer,), repeat=1), norm=norm)
+
+    defaults: dict[str, Any] = {"embedding_init": Normal(std=1.0), "head": None}
+    encoder = tower(Block(mixer=both, channel=channel, residual=residual))  # type: ignore[arg-type]
+    decoder = tower(DecoderBlock(mixer=past, cross=cross, channel=channel, residual=residual))  # type: ignore[arg-type]
+    spec = EncoderDecoder(vocab=11, width=16, start=0, encoder=encoder, decoder=decoder, **(defaults | fields))
+    return Example(spec=spec)

@@ -1,0 +1,30 @@
+"""Attention to another sequence with the kernel that the policy names."""
+
+from typing import Any
+
+from archlab.mixers import cross_attention as specs
+from archlab.spec import Part
+from archlab_torch.kernels.attention import attend, check_kernel
+from archlab_torch.module import Builder, Module, natives
+
+
+@natives.register(specs.CrossAttention)
+class CrossAttention(Module):
+    """softmax(q kᵀ · scale) v over a memory."""
+
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        super().build(part, builder, path)
+        self.kernel = builder.policy.attention
+        check_kernel(self.kernel, {"softcap": None, "dropout": part.spec.dropout, "sink": None}, path)
+
+    def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        spec, drop = self.spec, None
+        q = self.query(x, ctx).reshape(*x.shape[:2], spec.heads, -1)
+        keys, state = spec.keys(self, ctx, state)
+        if spec.dropout and ctx.random is not None:
+            drop = lambda w: self.dropout(w, ctx)  # noqa: E731
+        y = attend(
+            q, keys["keys"], keys["values"], scale=spec.factor(q.shape[-1]), mask=spec.seen(ctx, keys["segments"]),
+            causal=False, bias=None, softcap=None, sink=None, drop=drop, kernel=self.kernel,
+        )  # fmt: skip
+        return self.out(y.reshape(*x.shape[:2], -1), ctx), state
