@@ -11,8 +11,8 @@ from archlab.spec import Cost, Example, Front, Input, Param, Parts, Spec
 class Convolution(Spec):
     """y_t = f(Σ_j x_{st + j − p} W_j + b), j = 0 … W − 1, p = ⌊(W − 1)/2⌋, s the ``stride``, within a document.
 
-    It maps (x, ctx) to (y, ctx): y (B, ⌈T/s⌉, F), whose tokens stand at ⌊position/s⌋. Documents begin at multiples of s.
-    PyTorch's ``Conv1d`` with ``padding`` p; its weight is (out, in, taps), ours (taps, in, out).
+    It maps (x, ctx) to (y, ctx): y (B, ⌈T/s⌉, F), whose tokens stand at ⌊position/s⌋. Documents begin at multiples
+    of s. PyTorch's ``Conv1d`` with ``padding`` p; its weight is (out, in, taps), ours (taps, in, out).
     """
 
     features: int
