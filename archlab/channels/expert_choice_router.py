@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from archlab.channels.routing import Router, room_in, same_document
+from archlab.channels.routing import Router, place_in_document, room_in, same_document
 from archlab.spec import SEES, Example
 
 
@@ -33,20 +33,10 @@ class ExpertChoiceRouter(Router):
         xp = ctx.xp
         scores = self.scored(self.logits(m, x, ctx), ctx)
         room = room_in(same_document(ctx), self.capacity / self.experts, ctx)
-        taken = self.place(ctx.stop_gradient(scores), ctx) < room[..., None]
+        taken = place_in_document(ctx.stop_gradient(scores), ctx) < room[..., None]
         if ctx.noting:
             ctx.add_stat("router.untaken", ctx.mean(xp.astype(~xp.any(taken, axis=-1), scores.dtype)))
         return xp.where(taken, scores, xp.zeros_like(scores))
-
-    def place(self, scores: Any, ctx: Any) -> Any:
-        """(B, T, E): how many tokens of a token's document come before it in the order of an expert's scores."""
-        xp, segments = ctx.xp, ctx.documents
-        by_expert = xp.permute_dims(scores, (0, 2, 1))
-        order = xp.argsort(-by_expert, axis=-1, stable=True)
-        document = xp.take_along_axis(xp.broadcast_to(segments[:, None, :], order.shape), order, axis=-1)
-        order = xp.take_along_axis(order, xp.argsort(document, axis=-1, stable=True), axis=-1)
-        others = xp.sum(xp.astype(segments[:, None, :] < segments[:, :, None], order.dtype), axis=-1)
-        return xp.permute_dims(xp.argsort(order, axis=-1, stable=True), (0, 2, 1)) - others[..., None]
 
     @classmethod
     def examples(cls) -> list[Example]:

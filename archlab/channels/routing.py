@@ -66,8 +66,22 @@ def same_document(ctx: Any) -> Any:
     return ctx.documents[:, :, None] == ctx.documents[:, None, :]
 
 
-def room_in(same: Any, share: float, ctx: Any) -> Any:
+def room_in(same: Any, share: float, ctx: Any, rounded: Any = np.ceil) -> Any:
     """⌈share · n⌉ (B, T), n the length of a token's document, worked out on the host: the same bits everywhere."""
     xp, length = ctx.xp, same.shape[-1]
-    table = ctx.constant(np.ceil(share * np.arange(length + 1, dtype=np.float64)).astype(np.int64))
+    table = ctx.constant(rounded(share * np.arange(length + 1, dtype=np.float64)).astype(np.int64))
     return table[xp.sum(xp.astype(same, xp.int32), axis=-1)]
+
+
+def place_in_document(scores: Any, ctx: Any) -> Any:
+    """(B, T, E): how many tokens of a token's document come before it in the order of (B, T, E) scores, highest first.
+
+    Where scores are equal, the earlier token comes first.
+    """
+    xp, segments = ctx.xp, ctx.documents
+    by_expert = xp.permute_dims(scores, (0, 2, 1))
+    order = xp.argsort(-by_expert, axis=-1, stable=True)
+    document = xp.take_along_axis(xp.broadcast_to(segments[:, None, :], order.shape), order, axis=-1)
+    order = xp.take_along_axis(order, xp.argsort(document, axis=-1, stable=True), axis=-1)
+    others = xp.sum(xp.astype(segments[:, None, :] < segments[:, :, None], order.dtype), axis=-1)
+    return xp.permute_dims(xp.argsort(order, axis=-1, stable=True), (0, 2, 1)) - others[..., None]

@@ -123,7 +123,7 @@ class Attention(Mixer):
             "values": cache,
             "positions": where,
             "segments": where,
-            "index": State(shape=(), axes="", dtype="int"),
+            "index": State(shape=(batch,), axes="B", dtype="int"),
         }
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
@@ -232,17 +232,18 @@ def extended(xp: Any, state: dict[str, Any], keys: dict[str, Any]) -> dict[str, 
 
 
 def appended(ctx: Any, state: Any, keys: dict[str, Any]) -> Any:
-    """The cache with the new keys in the next slots; a full cache (of a window) starts over at slot 0."""
+    """The cache with the new keys in each row's next slots; a full cache (of a window) starts over at slot 0."""
     if state is None:
         return None
     xp, slots, count = ctx.xp, state["positions"].shape[1], keys["positions"].shape[1]
-    first = (ctx.constant(np.arange(slots)) - state["index"]) % slots  # the first new key that falls on a slot
+    first = (ctx.constant(np.arange(slots)) - state["index"][:, None]) % slots  # the first new key to fall on a slot
     latest = first + (count - 1 - first) // slots * slots  # and the last one, which stays
     source = xp.where(first < count, latest, xp.zeros_like(latest))
 
     def merged(name: str) -> Any:
-        fresh = xp.take(keys[name], source, axis=1)
-        replaced = xp.reshape(first < count, (1, slots) + (1,) * (fresh.ndim - 2))
-        return xp.where(replaced, fresh, state[name])
+        one = (1,) * (keys[name].ndim - 2)
+        index = xp.broadcast_to(xp.reshape(source, (*source.shape, *one)), (*source.shape, *keys[name].shape[2:]))
+        fresh = xp.take_along_axis(keys[name], index, axis=1)
+        return xp.where(xp.reshape(first < count, (*first.shape, *one)), fresh, state[name])
 
     return updated(state, **{name: merged(name) for name in keys}, index=state["index"] + count)

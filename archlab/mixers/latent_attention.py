@@ -77,7 +77,7 @@ class LatentAttention(Mixer):
             "rotary_keys": State(shape=(batch, slots, self.rotary_size), axes="B S K"),
             "positions": where,
             "segments": where,
-            "index": State(shape=(), axes="", dtype="int"),
+            "index": State(shape=(batch,), axes="B", dtype="int"),
         }
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:

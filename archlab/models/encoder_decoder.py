@@ -6,7 +6,7 @@ from archlab.errors import InputError
 from archlab.inits import Init, Normal
 from archlab.layers import Embedding
 from archlab.model import Head, Model, positions_in
-from archlab.spec import Cost, Example, Front, Input, Layer, Parts, shared_parts, substate, updated
+from archlab.spec import Cost, Example, Front, Input, Layer, Parts, State, shared_parts, substate, updated
 from archlab.tower import Tower
 
 SOURCE = "source_"
@@ -73,6 +73,9 @@ class EncoderDecoder(Model):
         towers = [shared_parts(getattr(self, name).at(width), name) for name in ("encoder", "decoder")]
         return parts | {"shared": towers[0] | towers[1]}
 
+    def state(self, width: int, batch: int, length: int) -> dict[str, State]:
+        return {"index": State(shape=(batch,), axes="B", dtype="int")}
+
     def stateless(self) -> tuple[str, ...]:
         return ("encoder",)
 
@@ -81,7 +84,8 @@ class EncoderDecoder(Model):
         read = {name.removeprefix(SOURCE): array for name, array in inputs.items() if name.startswith(SOURCE)}
         if read or state is None:
             ctx.publish(self.memory, self.encode(m, read, ctx))
-        return self.decode(m, inputs["tokens"], ctx, state)
+        logits, new = self.decode(m, inputs["tokens"], ctx, state)
+        return logits, None if state is None else updated(new, index=state["index"] + logits.shape[1])
 
     def encode(self, m: Any, inputs: dict[str, Any], ctx: Any) -> dict[str, Any]:
         """The memory of a source, whose inputs have no prefix here: "x" (B, S, D) and "segments" (B, S)."""

@@ -1,7 +1,9 @@
 """Multi-head attention with the kernel that the policy names."""
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -62,5 +64,6 @@ class Attention(Module):
         if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
             return specs.extended(jnp, state, new), specs.appended(ctx, state, new)
         start = state["index"] % slots
-        kept = {n: lax.dynamic_update_slice_in_dim(state[n], new[n].astype(state[n].dtype), start, 1) for n in new}
+        put = jax.vmap(functools.partial(lax.dynamic_update_slice_in_dim, axis=0))
+        kept = {n: put(state[n], new[n].astype(state[n].dtype), start) for n in new}
         return kept, updated(state, **kept, index=state["index"] + count)

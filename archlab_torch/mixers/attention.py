@@ -61,6 +61,7 @@ class Attention(Module):
         slots, count = state["keys"].shape[1], k.shape[1]
         if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
             return specs.extended(ctx.xp, state, new), specs.appended(ctx, state, new)
-        where = (state["index"] + torch.arange(count, device=k.device)) % slots
-        kept = {n: state[n].index_copy_(1, where, new[n].to(state[n].dtype)) for n in new}
+        where = (state["index"][:, None] + torch.arange(count, device=k.device)) % slots
+        rows = torch.arange(k.shape[0], device=k.device)[:, None]
+        kept = {n: state[n].index_put_((rows, where), new[n].to(state[n].dtype)) for n in new}
         return kept, updated(state, **kept, index=state["index"] + count)
