@@ -11,6 +11,7 @@ from archlab.errors import InputError
 from archlab.model import Model, check_causal
 from archlab.policy import Policy
 from archlab.sampling import Sampling
+from archlab.spec import schema
 from archlab.weights import Weights
 
 DEFAULT_NEW_TOKENS = 200
@@ -43,6 +44,8 @@ def generate(
     longest prompt. ``on_text(i, piece)`` is called with each new piece of text of prompt i. Prompts of
     unequal length are padded on the left; the padding changes nothing.
     """
+    model = model.for_generation()
+    weights = {path: weights[path] for path in schema(model.root())}
     check_causal(model)
     encoded = [_encode(tokenizer, prompt) for prompt in prompts]
     longest = max((len(ids) for ids in encoded), default=0)

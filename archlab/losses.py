@@ -1,6 +1,27 @@
 """The loss of a language model, as the backends' ``cross_entropy`` computes it."""
 
+from typing import Any
+
 import numpy as np
+
+from archlab.model import Model
+
+
+def answered(xp: Any, model: Model, output: Any, batch: Any) -> list[tuple[str, float, Any, Any]]:
+    """(name, weight, logits (B, T, V), targets) of each answer in a model's output, the main one first.
+
+    ``batch`` has the targets, and positions where documents do not all begin at the row's start.
+    """
+    targets, positions = batch["targets"], batch.get("positions")
+    found = [("main", 1.0, model.main(output), targets)]
+    for k, (name, weight, skip) in enumerate(model.answers(), start=1):
+        logits, those = output[:, :, k], targets
+        if skip and positions is None:
+            logits, those = logits[:, skip:], targets[:, skip:]
+        elif skip:
+            those = xp.where(positions >= skip, targets, xp.full_like(targets, -1))
+        found.append((name, weight, logits, those))
+    return found
 
 
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[float, int]:

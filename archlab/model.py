@@ -1,6 +1,6 @@
 """Whole models."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from archlab.activations import GELUTanh
 from archlab.channels.mlp import MLP
@@ -25,6 +25,18 @@ class Head(Config):
         return Linear(features=vocab, axes="D V", bias=self.bias, init=self.init)
 
 
+class Answer(NamedTuple):
+    """A further prediction of the same targets, for training.
+
+    Its mean loss times ``weight`` is added, and is reported as ``name``. The first ``skip`` tokens of a document do not
+    count.
+    """
+
+    name: str
+    weight: float
+    skip: int = 0
+
+
 class Model(Spec):
     """A whole model: maps (inputs, ctx, state) to (output, state), for a model of tokens (logits, state)."""
 
@@ -43,6 +55,18 @@ class Model(Spec):
     def span(self, shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
         """(B, T) of its own sequence, from the shapes of its inputs."""
         return next(shapes[name][:2] for name, item in self.inputs().items() if item.shape[0] == "T")  # type: ignore[return-value]
+
+    def answers(self) -> tuple[Answer, ...]:
+        """Further answers that it is trained with; its output is then (B, T, answers, C), the main one first."""
+        return ()
+
+    def main(self, output: Any) -> Any:
+        """The main answer (B, T, C) of an output."""
+        return output[:, :, 0] if self.answers() else output
+
+    def for_generation(self) -> "Model":
+        """What is needed of it to generate: a model whose parameters are some of its own, under the same names."""
+        return self
 
     def vocabulary(self) -> int | None:
         """How many tokens it knows; None where it reads none."""

@@ -31,7 +31,7 @@ class Decoder(decoding.Decoder):
 
     def _run(self, leaves: Any, own: Any, where: Any, state: Any) -> Any:
         logits, state = self.program.call(leaves, own, where, state)
-        return logits[:, -1], state
+        return self.model.main(logits)[:, -1], state
 
     def logits(self, inputs: decoding.Inputs) -> np.ndarray:
         own, where = split(self.model, inputs, DTYPES[self.policy.compute])

@@ -10,6 +10,7 @@ import numpy as np
 from archlab.backends import Batch, StepMetrics
 from archlab.context import summary, tables
 from archlab.inputs import WHERE
+from archlab.losses import answered
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
@@ -66,9 +67,12 @@ class Trainer:
     def _train(self, leaves: Any, opt: Any, batch: Any, rate: Any, count: Any) -> Any:
         def objective(leaves: Any) -> Any:
             random, notes = SOURCES[self.policy.random].of_step(self.seed, count), tables(capture=False)
-            total, counted = self._loss(leaves, batch, random=random, **notes)
-            loss = total / counted + sum(notes["losses"].values())
-            return loss + sum(notes["drives"].values()), (loss, summary(notes["losses"], notes["stats"]))
+            main, *further = self._losses(leaves, batch, random=random, **notes)
+            means = {name: (weight, total / counted) for name, weight, total, counted in further}
+            loss = main[2] / main[3] + sum(weight * mean for weight, mean in means.values())
+            loss = loss + sum(notes["losses"].values())
+            noted = summary(notes["losses"], notes["stats"]) | {name: mean for name, (_, mean) in means.items()}
+            return loss + sum(notes["drives"].values()), (loss, noted)
 
         (_, (loss, noted)), grads = jax.value_and_grad(objective, has_aux=True)(leaves)
         grads, norm = self._clip(grads)
@@ -83,10 +87,16 @@ class Trainer:
         scale = jnp.where(norm > self.clip, self.clip / norm, 1.0)
         return [g * scale.astype(g.dtype) if c else g for g, c in zip(grads, self.counted, strict=True)], norm
 
-    def _loss(self, leaves: Any, batch: Any, **notes: Any) -> Any:
+    def _loss(self, leaves: Any, batch: Any) -> Any:
+        """(sum, count) of the main answer's loss."""
+        return self._losses(leaves, batch)[0][2:]
+
+    def _losses(self, leaves: Any, batch: Any, **notes: Any) -> Any:
+        """(name, weight, sum, count) of the loss of each answer, the main one first."""
         own, where = {k: batch[k] for k in self.model.inputs() if k in batch}, {k: batch.get(k) for k in WHERE}
-        logits, _ = self.program.call(leaves, own, where, **notes)
-        return cross_entropy(logits, batch["targets"])
+        output, _ = self.program.call(leaves, own, where, **notes)
+        found = answered(jnp, self.model, output, batch)
+        return [(name, weight, *cross_entropy(logits, targets)) for name, weight, logits, targets in found]
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:
         with precision(self.policy):

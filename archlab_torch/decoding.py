@@ -34,4 +34,4 @@ class Decoder(decoding.Decoder):
         )
         with precision(self.policy), torch.no_grad():
             logits, self.state = self.program.call(own, where, self.state)
-        return to_numpy(logits[:, -1])
+        return to_numpy(self.model.main(logits)[:, -1])

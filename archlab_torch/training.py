@@ -11,6 +11,7 @@ from archlab.backends import Batch, StepMetrics
 from archlab.context import summary, tables
 from archlab.inputs import WHERE
 from archlab.layers import is_random
+from archlab.losses import answered
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer, OptimizerState
 from archlab.policy import Policy
@@ -62,21 +63,23 @@ class Trainer:
     def _backward(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         notes = tables(capture=False)
         if not self.random:
-            return self._finish(self._loss(batch, **notes), notes)
+            return self._finish(self._losses(batch, **notes), notes)
         source = SOURCES[self.policy.random]
         with source.of_step(self.seed, self.count, self.program.rank, self.program.device) as random:
-            return self._finish(self._loss(batch, random=random, **notes), notes)
+            return self._finish(self._losses(batch, random=random, **notes), notes)
 
-    def _finish(self, summed: tuple[Any, Any], notes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _finish(self, losses: list[tuple[str, float, Any, Any]], notes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Back-propagate this process's share of the loss; returns the whole batch's, and what was noted of it."""
-        total, counted = summed
-        loss = total / self._summed(counted) + sum(notes["losses"].values()) / self.program.size
+        means = {name: (weight, total / self._summed(counted)) for name, weight, total, counted in losses}
+        loss = sum(weight * mean for weight, mean in means.values())
+        loss = loss + sum(notes["losses"].values()) / self.program.size
         (loss + sum(notes["drives"].values())).backward()
         for param in self.params:
             if param.grad is None:  # nothing depends on it: PyTorch would leave it out, decay and all
                 param.grad = torch.zeros_like(param)
-        noted = summary(notes["losses"], notes["stats"])
-        return self._summed(loss.detach()), {n: self._summed(v.detach() / self.program.size) for n, v in noted.items()}
+        noted = {n: v / self.program.size for n, v in summary(notes["losses"], notes["stats"]).items()}
+        noted |= {name: mean for name, (_, mean) in list(means.items())[1:]}
+        return self._summed(loss.detach()), {n: self._summed(v.detach()) for n, v in noted.items()}
 
     def _summed(self, value: Any) -> Any:
         """The sum over all processes."""
@@ -96,14 +99,16 @@ class Trainer:
                 (grad.to_local() if hasattr(grad, "to_local") else grad).mul_(scale.to(grad.dtype))
         return norm
 
-    def _loss(self, batch: dict[str, Any], **notes: Any) -> tuple[Any, Any]:
+    def _losses(self, batch: dict[str, Any], **notes: Any) -> list[tuple[str, float, Any, Any]]:
+        """(name, weight, sum, count) of the loss of each answer, the main one first."""
         own, where = {k: batch[k] for k in self.model.inputs() if k in batch}, {k: batch.get(k) for k in WHERE}
-        logits, _ = self.program.call(own, where, **notes)
-        return cross_entropy(logits, batch["targets"])
+        output, _ = self.program.call(own, where, **notes)
+        found = answered(torch, self.model, output, batch)
+        return [(name, weight, *cross_entropy(logits, targets)) for name, weight, logits, targets in found]
 
     def evaluate(self, batch: Batch) -> tuple[float, int]:
         with precision(self.policy), torch.no_grad():
-            total, counted = self._loss(self.ready(batch))
+            _, _, total, counted = self._losses(self.ready(batch))[0]
             return float(self._summed(total)), int(self._summed(counted))
 
     def weights(self) -> Weights:

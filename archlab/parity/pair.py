@@ -118,7 +118,7 @@ class Pair:
         logits = self.bench.define(
             self.bench.weights, {name: array for name, array in batch.items() if name != "targets"}
         ).output
-        return LossTrial(logits=logits, targets=batch["targets"])
+        return LossTrial(logits=self.model.main(logits), targets=batch["targets"])
 
     def counted(self, side: Side) -> np.ndarray:
         """(sum, count) of the first batch's loss."""

@@ -136,11 +136,16 @@ class CourseTrial(Trial):
         """The mean loss of a batch with the auxiliary ones, and its gradients."""
         home, inputs = find_backend(self.backend), {name: array for name, array in batch.items() if name != "targets"}
         run = home.run(self.model, weights, inputs, policy=EXACT, capture=False)
-        how = counted(batch["targets"])
-        value = np.sum(losses.token_losses(run.output, how.targets) * how.weights) / how.count
-        cotangent = losses.token_slopes(run.output, how.targets) * how.weights[..., None] / how.count
-        grads = home.gradients(self.model, weights, inputs, cotangent, policy=EXACT)[0]
-        return float(value) + float(sum(run.losses.values())), grads
+        value, cotangents = float(sum(run.losses.values())), []
+        for _, weight, logits, targets in losses.answered(np, self.model, run.output, batch):
+            how = counted(targets)
+            share = weight * how.weights / how.count
+            value += float(np.sum(losses.token_losses(logits, how.targets) * share))
+            slopes = losses.token_slopes(logits, how.targets) * share[..., None]
+            skipped = run.output.shape[1] - slopes.shape[1]  # at the beginning
+            cotangents.append(np.pad(slopes, ((0, 0), (skipped, 0), (0, 0))))
+        cotangent = np.stack(cotangents, axis=2) if len(cotangents) > 1 else cotangents[0]
+        return value, home.gradients(self.model, weights, inputs, cotangent, policy=EXACT)[0]
 
 
 def course_groups(loss: Any, norms: Any, weights: Weights, state: OptimizerState) -> Groups:
