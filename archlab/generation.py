@@ -9,6 +9,7 @@ from archlab.backends import Backend
 from archlab.data.tokenizers import TrainedTokenizer
 from archlab.errors import InputError
 from archlab.model import Model, check_causal
+from archlab.models.encoder_decoder import EncoderDecoder
 from archlab.policy import Policy
 from archlab.sampling import Sampling
 from archlab.spec import schema
@@ -33,7 +34,9 @@ def generate(
     tokenizer: TrainedTokenizer,
     prompts: Sequence[str],
     *,
+    sources: Sequence[str] | None = None,
     max_new_tokens: int | None = None,
+    stop: Sequence[int] = (),
     sampling: Sampling = Sampling(),
     policy: Policy = Policy(),
     on_text: Callable[[int, str], None] = lambda index, piece: None,
@@ -41,27 +44,64 @@ def generate(
     """Continue every prompt by ``max_new_tokens`` tokens, all of them as one batch.
 
     Without ``max_new_tokens`` it is :data:`DEFAULT_NEW_TOKENS`, or what the model's positions leave after the
-    longest prompt. ``on_text(i, piece)`` is called with each new piece of text of prompt i. Prompts of
-    unequal length are padded on the left; the padding changes nothing.
+    longest prompt. A row ends before a token of ``stop``. ``on_text(i, piece)`` is called with each new piece of text
+    of prompt i. Prompts of unequal length are padded on the left; the padding changes nothing.
+
+    An encoder-decoder reads ``sources``, one for each prompt; its prompts are how what it writes begins, and may be
+    empty: its start token comes first.
     """
     model = model.for_generation()
     weights = {path: weights[path] for path in schema(model.root())}
     check_causal(model)
-    encoded = [_encode(tokenizer, prompt) for prompt in prompts]
+    first = _sources(model, tokenizer, prompts, sources)
+    encoded = [_begun(model, tokenizer, prompt) for prompt in prompts]
     longest = max((len(ids) for ids in encoded), default=0)
     count = new_tokens(model, longest, max_new_tokens)
     tokens, segments = left_padded(encoded)
-    decoder = backend.decoder(model, weights, batch=len(prompts), length=longest + count, policy=policy)
+    length = max([longest + count, *(array.shape[1] for array in first.values())])
+    decoder = backend.decoder(model, weights, batch=len(prompts), length=length, policy=policy)
     streams = [_TextStream(tokenizer, i, on_text) for i in range(len(prompts))]
-    logits = decoder.prefill(tokens, segments)
+    logits = decoder.prefill(tokens, segments, **first)
     for step in range(count):
         # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
         drawn = sampling.draw(np.asarray(logits)[:, : tokenizer.vocab_size], step)
         for stream, token in zip(streams, drawn, strict=True):
-            stream.add(int(token))
+            stream.ended |= int(token) in stop
+            if not stream.ended:
+                stream.add(int(token))
+        if all(stream.ended for stream in streams):
+            break
         if step + 1 < count:
             logits = decoder.step(drawn.astype(np.int32))
     return [Generation(prompt=p, text=s.finish(), tokens=s.ids) for p, s in zip(prompts, streams, strict=True)]
+
+
+def _begun(model: Model, tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray:
+    """The tokens of a prompt; an encoder-decoder's begin with its start token."""
+    if not isinstance(model, EncoderDecoder):
+        return _encode(tokenizer, prompt)
+    return np.array([model.start, *tokenizer.encode(prompt)], dtype=np.int32)
+
+
+def _sources(
+    model: Model, tokenizer: TrainedTokenizer, prompts: Sequence[str], sources: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    """What an encoder reads: tokens (B, S), padded on the right, and their segments."""
+    if not isinstance(model, EncoderDecoder):
+        if sources is not None:
+            raise InputError(f"a {type(model).__name__} reads no sources; leave them out")
+        return {}
+    if sources is None or len(sources) != len(prompts):
+        count = "none" if sources is None else str(len(sources))
+        raise InputError(f"an encoder-decoder needs a source for each of the {len(prompts)} prompts; {count} are given")
+    if model.source is not None and "source_tokens" not in model.inputs():
+        raise InputError(f"model.source: a {type(model.source).__name__} reads no text; use the backend's decoder")
+    rows = [_encode(tokenizer, source) for source in sources]
+    tokens = np.zeros((len(rows), max(len(ids) for ids in rows)), dtype=np.int32)
+    segments = np.zeros_like(tokens)
+    for i, ids in enumerate(rows):
+        tokens[i, : len(ids)], segments[i, : len(ids)] = ids, 1
+    return {"source_tokens": tokens, "source_segments": segments}
 
 
 def _encode(tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray:
@@ -106,6 +146,7 @@ class _TextStream:
 
     def __init__(self, tokenizer: TrainedTokenizer, index: int, on_text: Callable[[int, str], None]) -> None:
         self.ids: list[int] = []
+        self.ended = False
         self._tokenizer, self._index, self._on_text = tokenizer, index, on_text
         self._sent = 0
 

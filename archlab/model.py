@@ -11,7 +11,22 @@ from archlab.layers import Dropout, Embedding, Linear
 from archlab.norms import RMSNorm
 from archlab.ops import upcast
 from archlab.positions import PositionTable
-from archlab.spec import Cost, Example, Input, Norm, Part, Parts, Shared, Spec, shared_parts, substate, updated, walk
+from archlab.spec import (
+    Cost,
+    Example,
+    Input,
+    Norm,
+    Part,
+    Parts,
+    Shared,
+    Spec,
+    children,
+    join,
+    shared_parts,
+    substate,
+    updated,
+    walk,
+)
 from archlab.stack import Stack
 
 
@@ -186,11 +201,20 @@ class LanguageModel(Model):
 
 
 def check_causal(model: Model) -> None:
-    """Raise :class:`InputError` where a part sees the token that training and generation are to predict."""
-    for path, part in walk(model.root()):
-        reason = part.spec.sees_later()
-        if reason is not None:
-            raise InputError(f"{path}: {reason}")
+    """Raise :class:`InputError` where a part sees the token that training and generation are to predict.
+
+    Parts that run at once (:meth:`archlab.spec.Spec.stateless`) read something else.
+    """
+    _check_causal(model.root(), "")
+
+
+def _check_causal(part: Part, path: str) -> None:
+    reason = part.spec.sees_later()
+    if reason is not None:
+        raise InputError(f"{path}: {reason}")
+    for name, child in children(part):
+        if name not in part.spec.stateless():
+            _check_causal(child, join(path, name))
 
 
 def tiny_model(*, vocab: int = 19, width: int = 16, repeat: int = 2, layer: Any = None, **fields: Any) -> LanguageModel:

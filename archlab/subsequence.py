@@ -84,4 +84,4 @@ def _merged(xp: Any, on: Any, new: Any, old: Any) -> Any:
         return {name: _merged(xp, on, new[name], old[name]) for name in new}
     if isinstance(new, list):
         return [_merged(xp, on, a, b) for a, b in zip(new, old, strict=True)]
-    return xp.where(xp.reshape(on, (on.shape[0], *(1 for _ in new.shape[1:]))), new, old)
+    return xp.where(xp.reshape(on, (on.shape[0], *(1 for _ in new.shape[1:]))), xp.astype(new, old.dtype), old)
