@@ -21,8 +21,8 @@ class TopBlocks(Selection):
     """A query sees its own block of positions and the ``chosen`` others that fit it best (MoBA,
     https://arxiv.org/abs/2502.13189).
 
-    A block fits by q · (the mean of its keys), for each head by itself; blocks that fit equally well are chosen
-    together. The choice has no gradient. Under a causal mask the others are the earlier ones.
+    A block fits by q · (the mean of its keys), for each head by itself; of blocks that fit equally well the
+    earlier is chosen. The choice has no gradient. Under a causal mask the others are the earlier ones.
 
     block
         Positions in a block, counted from the start of a document.
@@ -50,8 +50,8 @@ class TopBlocks(Selection):
         fits = einsum(upcast(xp, q), mean, "B T H K, B S H K -> B H T S")
         own = (of_key[:, None, :] == of_query[:, :, None])[:, None, :, :]
         fits = xp.where(visible & ~own & first[:, None, None, :], fits, xp.zeros_like(fits) - 1e30)
-        least = -xp.sort(-fits, axis=-1)[..., min(self.chosen, fits.shape[-1]) - 1, None]
-        picked = xp.astype((fits >= least) & (fits > -1e30), share.dtype)
+        place = xp.argsort(xp.argsort(-fits, axis=-1, stable=True), axis=-1, stable=True)
+        picked = xp.astype((place < self.chosen) & (fits > -1e30), share.dtype)
         return visible & (own | (einsum(picked, share, "B H T Z, B Z S -> B H T S") > 0))
 
     @classmethod

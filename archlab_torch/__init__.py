@@ -2,7 +2,7 @@
 
 import sys
 
-from archlab_torch import activations, layers, model, norms, positions, rotary, stack  # noqa: F401 - registered by importing
+from archlab_torch import activations, layers, model, norms, positions, rotary, selection, stack  # noqa: F401 - registered by importing
 from archlab_torch.backend import TorchBackend
 from archlab_torch.module import Builder, Module, natives
 

@@ -27,7 +27,10 @@ class Attention(Module):
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         q, k, v = self.spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
-        if self.spec.selection:
+        if self.spec.selection and state is None and ctx.plain and self.bare(ctx):
+            scale, causal = self.spec.factor(q.shape[-1]), self.spec.visibility == "causal"
+            y = self.selection.attend(q, k, v, scale=scale, causal=causal)
+        elif self.spec.selection:
             keys, state = self.remember(k, v, ctx, state)
             y = self.spec.attend(View(self), q, keys, ctx)
         elif state is None and ctx.plain and self.spec.reach is None and self.spec.visibility != "prefix":
@@ -38,6 +41,12 @@ class Attention(Module):
             mask = mask & same_chunk(ctx, self.spec.chunk, keys["positions"]) if self.spec.chunk else mask
             y = self.attend(q, keys["keys"], keys["values"], ctx, mask=mask, positions=keys["positions"])
         return self.out(y.reshape(*x.shape[:2], -1), ctx), state
+
+    def bare(self, ctx: Any) -> bool:
+        """Whether a selection's own kernel can do all that is asked."""
+        spec, dropped = self.spec, self.spec.dropout and ctx.random is not None
+        extra = spec.score_bias or spec.softcap or spec.sink or dropped or spec.visibility == "prefix"
+        return not extra and hasattr(self.selection, "attend")
 
     def attend(
         self, q: Any, k: Any, v: Any, ctx: Any, *, mask: Any, causal: bool = False, positions: Any = None
