@@ -17,15 +17,17 @@ from rich.console import Console
 from rich.table import Table
 
 import archlab
-from archlab.backends import Trainer, backend_names, find_backend
+from archlab.backends import Trainer, find_backend
 from archlab.optim.adamw import AdamW
 
 RESULTS = Path(__file__).parent / "results"
 WIDTH, VOCAB, LAYERS, TOKENS = 128, 64, 2, 4096
 NORM = archlab.RMSNorm(epsilon=1e-5)
 ADAMW = AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.1)
+ATTENTION = archlab.Attention(heads=4, kv_heads=4, visibility="causal", bias=False, out_bias=False)
 MIXERS: dict[str, archlab.Mixer] = {
-    "Attention": archlab.Attention(heads=4, kv_heads=4, visibility="causal", bias=False, out_bias=False),
+    "Attention": ATTENTION,
+    "TopBlocks": ATTENTION.replace(selection=archlab.TopBlocks(block=64, chosen=3)),
     "GatedDeltaNet": archlab.GatedDeltaNet(
         heads=4, key_heads=4, key_size=32, value_size=32, epsilon=1e-6, norm=NORM
     ),
@@ -80,28 +82,26 @@ def measure(trainers: dict[str, Trainer], length: int, rounds: int) -> Iterator[
 
 
 def main(
-    backend: Annotated[str, typer.Option(help="jax or torch; by default both.")] = "",
+    backend: Annotated[str, typer.Option(help="jax or torch: one a process, their threads disturb one another.")],
     lengths: Annotated[str, typer.Option(help="Tokens in a row, separated by commas.")] = "256,512,1024,2048,4096",
     naive: Annotated[int, typer.Option(help="The longest row at which definitions run too.")] = 512,
     rounds: Annotated[int, typer.Option(help="Timed rounds.", min=2)] = 5,
     save: Annotated[bool, typer.Option("--save", help="Write the tables into benchmarks/results.")] = False,
 ) -> None:
     """Tokens a second of two-layer models, by mixer and length; 4,096 tokens a batch."""
-    console, pages = Console(), []
-    for name in [backend] if backend else backend_names():
-        found: dict[tuple[str, str], dict[int, Summary]] = {}
-        for length in map(int, lengths.split(",")):
-            specs = MIXERS | ({f"{n}, definition": defined(m) for n, m in MIXERS.items()} if length <= naive else {})
-            trainers = {n: start(name, model(mixer)) for n, mixer in specs.items()}
-            for mixer, what, speed in measure(trainers, length, rounds):
-                found.setdefault((mixer, what), {})[length] = speed
-        console.print(table(name, found))
-        pages.append(markdown(name, found))
+    console = Console()
+    found: dict[tuple[str, str], dict[int, Summary]] = {}
+    for length in map(int, lengths.split(",")):
+        recurrent = {n: m for n, m in MIXERS.items() if not isinstance(m, archlab.Attention)}
+        specs = MIXERS | ({f"{n}, definition": defined(m) for n, m in recurrent.items()} if length <= naive else {})
+        trainers = {n: start(backend, model(mixer)) for n, mixer in specs.items()}
+        for mixer, what, speed in measure(trainers, length, rounds):
+            found.setdefault((mixer, what), {})[length] = speed
+    console.print(table(backend, found))
     if save:
-        facts = environment(None, "cpu")
-        path = RESULTS / f"mixers-{os.cpu_count()}-cores.md"
-        lines = "\n".join(f"- {key}: {value}" for key, value in facts.items())
-        path.write_text("\n".join(["# Mixers over length", "", main.__doc__ or "", "", lines, "", *pages]))
+        path = RESULTS / f"mixers-{backend}-{os.cpu_count()}-cores.md"
+        facts = "\n".join(f"- {key}: {value}" for key, value in environment(None, "cpu").items())
+        path.write_text("\n".join(["# Mixers over length", "", main.__doc__ or "", "", facts, "", markdown(found)]))
         console.print(f"written: {path}")
 
 
@@ -120,26 +120,38 @@ def rows(found: dict[tuple[str, str], dict[int, Summary]]) -> tuple[list[int], l
         ratio = speeds[length].median / found["Attention", what][length].median
         return f"{speeds[length].median:,.0f} ({ratio:.2f})"
 
-    return lengths, [[n, what, *(cell(what, t, speeds) for t in lengths)] for (n, what), speeds in found.items()]
+    return lengths, [
+        [n, what, *(cell(what, t, speeds) for t in lengths), crossover(found["Attention", what], speeds)]
+        for (n, what), speeds in found.items()
+    ]
+
+
+def crossover(attention: dict[int, Summary], speeds: dict[int, Summary]) -> str:
+    """The least length from which on a mixer is faster than attention."""
+    faster = [length for length in speeds if speeds[length].median > attention[length].median]
+    longest = max(attention)
+    if longest not in speeds:
+        return ""
+    slower = [length for length in speeds if length not in faster]
+    first = min((length for length in faster if length > max(slower, default=0)), default=None)
+    return "" if speeds is attention else f"above {longest}" if first is None else str(first)
 
 
 def table(backend: str, found: dict[tuple[str, str], dict[int, Summary]]) -> Table:
     lengths, lines = rows(found)
     shown = Table(title=f"{backend}: tokens a second (times attention's)")
-    for column in ("mixer", "pass", *(f"T = {t}" for t in lengths)):
+    for column in ("mixer", "pass", *(f"T = {t}" for t in lengths), "faster from"):
         shown.add_column(column, justify="right" if column.startswith("T") else "left")
     for line in lines:
         shown.add_row(*line)
     return shown
 
 
-def markdown(backend: str, found: dict[tuple[str, str], dict[int, Summary]]) -> str:
+def markdown(found: dict[tuple[str, str], dict[int, Summary]]) -> str:
     lengths, lines = rows(found)
-    head = ["mixer", "pass", *(f"T = {t}" for t in lengths)]
+    head = ["mixer", "pass", *(f"T = {t}" for t in lengths), "faster from"]
     body = [head, ["---"] * len(head), *lines]
-    return f"## {backend}\n\nTokens a second, in brackets times attention's.\n\n" + "".join(
-        f"| {' | '.join(line)} |\n" for line in body
-    )
+    return "Tokens a second, in brackets times attention's.\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in body)
 
 
 if __name__ == "__main__":
