@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archlab import yaml_text
-from archlab import catalog
+from archlab import catalog, yaml_text
 from archlab.config import Config, convert
 from archlab.errors import InputError, nearest
 from archlab.importing import load_file

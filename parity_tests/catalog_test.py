@@ -7,7 +7,7 @@ from archlab import catalog, reference, weights
 from archlab.backends import find_backend
 from archlab.policy import Policy
 
-LENGTH = 9
+LENGTH = 70  # more than any window
 
 
 @pytest.mark.parametrize("name", catalog.names())

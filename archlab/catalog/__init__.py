@@ -15,7 +15,7 @@ import functools
 import importlib
 import pkgutil
 
-from archlab.catalog.entry import ENTRIES, Entry
+from archlab.catalog.entries import ENTRIES, Entry
 from archlab.errors import InputError, nearest
 from archlab.model import Model
 

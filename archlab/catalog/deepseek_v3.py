@@ -4,7 +4,7 @@ import math
 
 from archlab.activations import SiLU
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.catalog.layers import stacked
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE
@@ -36,8 +36,8 @@ def deepseek_v3(
     (0.1 ln 40 + 1)²; ``original`` is the length before it, 4,096 of 163,840. RMSNorm (1e-6), no biases, own head, all
     matrices from N(0, 0.006²).
 
-    Left out: multi-token prediction, and the balancing loss within each sequence (α = 10⁻⁴), in whose place the router's
-    ``balance`` would take whole batches.
+    Left out: multi-token prediction, and the balancing loss within each sequence (α = 10⁻⁴), in whose place the
+    router's ``balance`` would take whole batches.
     """
     yarn = YarnScaling(factor=FACTOR, original_length=original, attention_factor=1.0)
     attention = LatentAttention(

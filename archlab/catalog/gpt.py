@@ -1,7 +1,7 @@
 """GPT-2 without dropout."""
 
 from archlab.architecture import ArchitectureConfig, FeedForward, MultiHeadAttention, block, language_model
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.model import LanguageModel
 
 GPT2 = "https://openai.com/index/better-language-models"

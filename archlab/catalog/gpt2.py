@@ -2,7 +2,7 @@
 
 from archlab.activations import GELUTanh
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.channels.mlp import MLP
 from archlab.inits import Normal
 from archlab.mixers.attention import Attention
@@ -19,9 +19,9 @@ from archlab.stack import Stack
     "https://openai.com/index/better-language-models",
 )
 def gpt2(*, vocab: int, length: int, width: int, layers: int, heads: int) -> LanguageModel:
-    """Learned positions, LayerNorm before each layer, GELU (tanh), F = 4 D, biases, a tied head, dropout 0.1 everywhere.
+    """Learned positions, LayerNorm before each layer, GELU (tanh), F = 4 D, biases, a tied head, dropout.
 
-    Dropout is on embeddings, attention weights and branches. As OpenAI's code has it, tables and matrices come from
+    Its rate is 0.1 on embeddings, attention weights and branches. As OpenAI's code has it, table and matrices come from
     N(0, 0.02²), positions from N(0, 0.01²); as the paper has it, what is added to the residual stream is divided by
     √(2 · layers).
     """

@@ -2,7 +2,7 @@
 
 from archlab.activations import GELUErf
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.channels.mlp import MLP
 from archlab.inits import FanInUniform, Normal
 from archlab.mixers.attention import Attention

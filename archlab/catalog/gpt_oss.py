@@ -2,7 +2,7 @@
 
 from archlab.activations import GELUSigmoid
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.catalog.layers import stacked
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE

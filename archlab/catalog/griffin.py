@@ -2,7 +2,7 @@
 
 from archlab.activations import GELUTanh
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.catalog.layers import stacked
 from archlab.channels.glu import GLU
 from archlab.inits import FanInNormal, Normal, Ring
@@ -17,9 +17,7 @@ from archlab.spec import Mixer
 
 
 @architecture("griffin", "Griffin (RecurrentGemma)", "https://arxiv.org/abs/2402.19427")
-def griffin(
-    *, vocab: int, width: int, layers: int, heads: int, hidden: int, window: int
-) -> LanguageModel:
+def griffin(*, vocab: int, width: int, layers: int, heads: int, hidden: int, window: int) -> LanguageModel:
     """Two RG-LRUs to one attention in a window with one head of keys and values, GeGLU with biases, a tied head.
 
     RecurrentGemma's conventions (https://arxiv.org/abs/2404.07839): RMSNorm (1e-6, its scale stored less 1), embeddings

@@ -2,7 +2,7 @@
 
 from archlab.activations import SiLU
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.channels.glu import GLU
 from archlab.inits import Normal
 from archlab.mixers.attention import Attention
@@ -20,8 +20,8 @@ def llama_3(
     """Grouped queries, RoPE with θ = 500,000 and Llama 3.1's scaling, SwiGLU, RMSNorm (1e-5), no biases, own head.
 
     The scaling is the published one (factor 8 between 1 and 4 turns); ``original`` is the length before it, 8,192 of
-    131,072 in Llama 3.1. It is stored in Hugging Face's layout of rotated pairs; Meta's own files have them interleaved.
-    First values are N(0, 0.02²): the paper does not say.
+    131,072 in Llama 3.1. Rotated pairs stand as in Hugging Face's files; in Meta's own they are
+    neighbours. First values are N(0, 0.02²): the paper does not say.
     """
     init, norm = Normal(std=0.02), RMSNorm(epsilon=1e-5)
     scaling = Llama3Scaling(factor=8.0, low_factor=1.0, high_factor=4.0, original_length=original)

@@ -1,7 +1,7 @@
 """Mamba-2."""
 
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.inits import FanInUniform, Normal
 from archlab.mixers.mamba2 import Mamba2
 from archlab.model import LanguageModel

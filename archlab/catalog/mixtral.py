@@ -2,7 +2,7 @@
 
 from archlab.activations import SiLU
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE
 from archlab.channels.top_k_router import TopKRouter

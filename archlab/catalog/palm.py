@@ -2,7 +2,7 @@
 
 from archlab.activations import SiLU
 from archlab.block import ParallelBlock
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.channels.glu import GLU
 from archlab.inits import FanInNormal
 from archlab.mixers.attention import Attention

@@ -2,7 +2,7 @@
 
 from archlab.activations import Sigmoid, SiLU
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.catalog.layers import stacked
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE
@@ -22,9 +22,7 @@ INIT = Normal(std=0.02)
 NORM = RMSNorm(epsilon=1e-6, unit_offset=True, cast="after")
 
 
-@architecture(
-    "qwen3-next", "Qwen3-Next", "https://huggingface.co/Qwen/Qwen3-Next-80B-A3B-Instruct"
-)
+@architecture("qwen3-next", "Qwen3-Next", "https://huggingface.co/Qwen/Qwen3-Next-80B-A3B-Instruct")
 def qwen3_next(
     *, vocab: int, width: int, layers: int, heads: int, kv_heads: int, head_size: int, state_heads: int,
     state_key_heads: int, state_head_size: int, experts: int, chosen: int, hidden: int,
@@ -35,8 +33,8 @@ def qwen3_next(
     are normalised; RMSNorms (1e-6) store their scale less 1, but for the one inside Gated DeltaNet. First values are
     those of Hugging Face's code, which is where the decay's law U(0, 16) is from; here it begins at 10⁻⁶.
 
-    The balancing loss has the configuration's coefficient, 0.001, in each layer; Hugging Face's code takes one mean over
-    all layers and counts each of the chosen experts in full. Left out: multi-token prediction.
+    The balancing loss has the configuration's coefficient, 0.001, in each layer; Hugging Face's code takes one mean
+    over all layers and counts each of the chosen experts in full. Left out: multi-token prediction.
     """
     linear = GatedDeltaNet(
         heads=state_heads,

@@ -1,7 +1,7 @@
 """RWKV-7."""
 
 from archlab.block import Block
-from archlab.catalog.entry import architecture
+from archlab.catalog.entries import architecture
 from archlab.catalog.layers import stacked
 from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.inits import FanInNormal, Uniform

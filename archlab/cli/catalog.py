@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from archlab.accounting import Account
-    from archlab.catalog.entry import Entry
+    from archlab.catalog.entries import Entry
 
 EXAMPLES = (
     "archlab catalog",

@@ -110,7 +110,9 @@ class Attention(Mixer):
             "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width),
             "key": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
             "value": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
-            "gate": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width) if self.gate else None,
+            "gate": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width)
+            if self.gate
+            else None,
             "gate_activation": self.gate and self.gate.at(inner),
             "out": Linear(features=width, axes="HK D", bias=self.out_bias, init=self.out_init).at(inner),
             "query_norm": self.qk_norm and self.qk_norm.at(size if per_head else inner),
