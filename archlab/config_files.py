@@ -215,16 +215,16 @@ def _locate(path: Path) -> Path:
             return path / RUN_CONFIG
         raise InputError(f"{path} is a folder without {RUN_CONFIG}: neither a run directory nor a config file")
     if not path.is_file():
-        raise InputError(f"no such config: {path}; {_nearby(path)}{_in_catalog(path)}")
+        raise InputError(f"no such config: {path}; {_nearest_name(path) or _nearby(path)}")
     if path.suffix not in _READERS:
         raise InputError(f"{path}: a config file ends in {', '.join(_READERS)}")
     return path
 
 
-def _in_catalog(path: Path) -> str:
-    """What a name that is no file's may mean instead."""
+def _nearest_name(path: Path) -> str | None:
+    """What a name that is no file's may mean in the catalogue."""
     close = [] if is_file_name(str(path)) else difflib.get_close_matches(str(path), catalog.names(), n=1, cutoff=0.5)
-    return f"; in the catalogue there is {close[0]!r}" if close else ""
+    return f"did you mean {close[0]!r}, which archlab catalog lists?" if close else None
 
 
 def _nearby(path: Path) -> str:

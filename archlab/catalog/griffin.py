@@ -23,7 +23,7 @@ def griffin(*, vocab: int, width: int, layers: int, heads: int, hidden: int, win
     RecurrentGemma's conventions (https://arxiv.org/abs/2404.07839): RMSNorm (1e-6, its scale stored less 1), embeddings
     times √D, logits capped at 30, half of each head rotated, biases in the recurrent block and in attention's output.
     ``hidden`` is one of GeGLU's two factors, 3 D. What is added to the residual stream starts smaller by √(2/layers);
-    Λ is drawn so that σ(−Λ) lies between 0.9 and 0.999.
+    Λ is drawn as RecurrentGemma's code draws it, σ(−Λ) between 0.9 and 0.999; Griffin's paper says so of σ(−Λ)⁸.
     """
     out_init = FanInNormal(gain=(2.0 / layers) ** 0.5)
     norm = RMSNorm(epsilon=1e-6, unit_offset=True, cast="after")
