@@ -32,7 +32,7 @@ class Entry:
         """Its sizes in the catalogue; ``length`` is the longest sequence it is meant for."""
         if self.name not in SIZES:
             raise InputError(f"{self.name} has no sizes; give it a line in archlab/catalog/sizes.py")
-        return SIZES[self.name]
+        return dict(SIZES[self.name])
 
     @property
     def about(self) -> str:
@@ -42,9 +42,9 @@ class Entry:
     def model(self, *, vocab: int | None = None, length: int | None = None) -> Model:
         """Its spec, for another vocabulary and length than its own where they are given."""
         given = {name: value for name, value in (("vocab", vocab), ("length", length)) if value is not None}
-        read = inspect.signature(self.make).parameters
-        self._check(read, {**self.sizes, **given})
-        return self.make(**{name: value for name, value in (self.sizes | given).items() if name in read})  # type: ignore[operator]
+        read, sizes = inspect.signature(self.make).parameters, {**self.sizes, **given}
+        self._check(read, sizes)
+        return self.make(**{name: value for name, value in sizes.items() if name in read})
 
     def _check(self, read: Mapping[str, inspect.Parameter], sizes: Mapping[str, int]) -> None:
         """Raise :class:`InputError` where sizes and what the function reads do not fit; any entry has a ``length``."""
@@ -53,7 +53,7 @@ class Entry:
                 raise InputError(f"{self.name}: {name} is a size that it does not read; {nearest(name, read)}")
             if value < 1:
                 raise InputError(f"{self.name}: {name} is {value}; it must be > 0")
-        for name in {"length", *read}:
+        for name in sorted({"length", *read}):
             if name not in sizes:
                 raise InputError(f"{self.name}: the size {name} is missing; give it in archlab/catalog/sizes.py")
 

@@ -93,7 +93,7 @@ def _spec(name: str, vocab: int | None, length: int | None, as_json: bool) -> st
     if as_json:
         return json.dumps(_facts(entry) | {"model": model.to_dict()})
     given = {key: value for key, value in (("vocab", vocab), ("length", length)) if value is not None}
-    sizes = ", ".join(f"{key} {value}" for key, value in (entry.sizes | given).items())  # type: ignore[operator]
+    sizes = ", ".join(f"{key} {value}" for key, value in {**entry.sizes, **given}.items())
     head = [f"{name}: {entry.title}, {entry.paper}", *entry.about.splitlines(), f"Sizes: {sizes}"]
     return "".join(f"# {line}".rstrip() + "\n" for line in head) + yaml_text.write(model.to_dict())
 
