@@ -124,13 +124,13 @@ def type_name(cls: type[Config]) -> str:
 
 def registered(kind: type[Config] = Config) -> dict[str, type[Config]]:
     """All types a config can name shortly: archlab's own and ``archlab.specs`` entry points."""
-    _load_catalogue()
+    _load_all()
     return {name: cls for name, cls in sorted(_REGISTRY.items()) if issubclass(cls, kind) and not cls.abstract}
 
 
 @functools.cache
-def _load_catalogue() -> None:
-    importlib.import_module("archlab.catalogue")
+def _load_all() -> None:
+    importlib.import_module("archlab.registration")
     for entry in entry_points(group="archlab.specs"):
         where = f"the entry point {entry.name!r} ({entry.value}) in the group archlab.specs"
         try:

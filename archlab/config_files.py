@@ -1,6 +1,7 @@
 """Config files: Python, YAML, JSON and run directories, read into checked configs and written back.
 
-A file that holds ``model`` is a run config; one whose top level has a ``type`` is a model alone.
+A file that holds ``model`` is a run config; one whose top level has a ``type`` is a model alone. A model can be one of
+the catalogue, ``{catalog: llama-3}``, with a ``vocab`` and a ``length`` of its own where they are given.
 """
 
 import difflib
@@ -10,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archlab import yaml_text
-from archlab.config import Config
-from archlab.errors import InputError
+from archlab import catalog, yaml_text
+from archlab.config import Config, convert
+from archlab.errors import InputError, nearest
 from archlab.importing import load_file
 from archlab.model import Model
 from archlab.overrides import override
@@ -24,16 +25,22 @@ if TYPE_CHECKING:
 RUN_CONFIG = "config.json"
 """The resolved config's name in a run directory."""
 
+CATALOG = "catalog"
+"""The key under which a model names an entry of the catalogue."""
+
 _USER_TYPE = re.compile(r"(?P<file>\S+\.py):(?P<name>[A-Za-z_]\w*)")
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig | Model:
-    """The config in a ``.py``, ``.yaml``, ``.yml`` or ``.json`` file or in a run directory.
+    """The config in a ``.py``, ``.yaml``, ``.yml`` or ``.json`` file or in a run directory, or a catalogue's model.
 
     A Python file is code and is executed; its ``get_config()`` returns a ConfigDict, a dict or a config.
     Paths of user files (``type: my_mixer.py:MyMixer``) are looked up beside the config file, then in the
     working directory. ``overrides`` are ``key=value`` texts, see :func:`archlab.overrides.override`.
+    A name of the catalogue goes before a run directory of that name: ``./llama-3`` means the directory.
     """
+    if in_catalog(path):
+        return override(catalog.model(str(path)), overrides)
     file = _locate(Path(path).expanduser())
     data = _with_user_files(_READERS[file.suffix](file), file.parent)
     try:
@@ -60,11 +67,40 @@ def load_model(path: str | Path, overrides: Sequence[str] = ()) -> Model:
 def from_data(data: Any) -> RunConfig | Model:
     """A run config or a model from plain data."""
     if isinstance(data, dict) and "model" in data:
-        return RunConfig.from_dict(data)
-    if isinstance(data, dict) and "type" in data:
-        return Model.from_dict(data)
+        return RunConfig.from_dict(data | {"model": _from_catalog(data["model"], "model.")})
+    if isinstance(data, dict) and ("type" in data or CATALOG in data):
+        return Model.from_dict(_from_catalog(data, ""))
     held = f"its keys are {', '.join(map(str, data)) or 'none'}" if isinstance(data, dict) else "it is no mapping"
-    raise InputError(f"the config holds neither 'model' (a run config) nor 'type' (a model alone); {held}")
+    raise InputError(
+        f"the config holds neither 'model' (a run config) nor 'type' or '{CATALOG}' (a model alone); {held}"
+    )
+
+
+def in_catalog(path: str | Path) -> bool:
+    """Whether ``path`` is a name of the catalogue and not a file's."""
+    return isinstance(path, str) and not is_file_name(path) and path in catalog.names()
+
+
+def is_file_name(name: str) -> bool:
+    """Whether ``name`` has a slash or ends as a config file does."""
+    return "/" in name or Path(name).suffix in _READERS
+
+
+def _from_catalog(data: Any, where: str) -> Any:
+    """``data`` with a ``{catalog: name}`` that stands at ``where`` written out; anything else as it is."""
+    if not isinstance(data, dict) or CATALOG not in data:
+        return data
+    sizes: dict[str, Any] = {key: value for key, value in data.items() if key != CATALOG}
+    for key, value in sizes.items():
+        if key not in ("vocab", "length"):
+            how = "more is changed on the command line, or in what `archlab catalog NAME` prints"
+            raise InputError(f"{where}{key}: unknown beside '{CATALOG}'; {nearest(key, ('vocab', 'length'))} ({how})")
+        convert(int, value, f"{where}{key}")
+    name = convert(str, data[CATALOG], f"{where}{CATALOG}")
+    try:
+        return catalog.model(name, **sizes).to_dict()
+    except InputError as error:
+        raise InputError(f"{where}{CATALOG}: {error}") from None
 
 
 def save(config: Config, path: str | Path) -> None:
@@ -179,10 +215,16 @@ def _locate(path: Path) -> Path:
             return path / RUN_CONFIG
         raise InputError(f"{path} is a folder without {RUN_CONFIG}: neither a run directory nor a config file")
     if not path.is_file():
-        raise InputError(f"no such config: {path}; {_nearby(path)}")
+        raise InputError(f"no such config: {path}; {_nearest_name(path) or _nearby(path)}")
     if path.suffix not in _READERS:
         raise InputError(f"{path}: a config file ends in {', '.join(_READERS)}")
     return path
+
+
+def _nearest_name(path: Path) -> str | None:
+    """What a name that is no file's may mean in the catalogue."""
+    close = [] if is_file_name(str(path)) else difflib.get_close_matches(str(path), catalog.names(), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}, which archlab catalog lists?" if close else None
 
 
 def _nearby(path: Path) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from archlab import config_files, reference, weights, yaml_text
+from archlab import catalog, config_files, reference, weights, yaml_text
 from archlab.config import find_type, registered
 from archlab.data.config import DataConfig
 from archlab.data.tokenizers import Tokenizer
@@ -308,3 +308,56 @@ def test_an_unknown_key_deep_inside_names_its_path_and_the_nearest_key(tmp_path)
     (tmp_path / "c.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match=r"c\.json: model\.stack\.pattern\[0\]\.mixer\.kv_head: .*mean 'kv_heads'"):
         config_files.load(tmp_path / "c.json")
+
+
+# --- models of the catalogue ----------------------------------------------------------------------------
+
+
+def test_a_model_by_its_name():
+    assert config_files.load("llama-3") == config_files.load_model("llama-3") == catalog.model("llama-3")
+    changed = config_files.load_model("llama-3", ["stack.repeat=1", "vocab=65"])
+    assert (changed.vocab, len(changed.stack.layers)) == (65, 1)
+
+
+def test_a_name_goes_before_a_directory_and_not_before_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config_files.save(run_config(), "gpt2/config.json")
+    config_files.save(tiny_model(), "gpt2.yaml")
+    assert config_files.load("gpt2") == catalog.model("gpt2")
+    assert config_files.load("./gpt2") == config_files.load(Path("gpt2")) == run_config()
+    assert config_files.load("gpt2.yaml") == tiny_model()
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json", "py"])
+def test_a_run_config_names_its_model(tmp_path, suffix):
+    data = run_config().to_dict() | {"model": {"catalog": "gpt2", "vocab": 65, "length": 8}}
+    path = tmp_path / f"run.{suffix}"
+    texts = {"yaml": yaml_text.write(data), "json": json.dumps(data), "py": f"def get_config(): return {data!r}"}
+    path.write_text(texts[suffix])
+    found = config_files.load_run(path)
+    assert found == run_config().replace(model=catalog.model("gpt2", vocab=65, length=8))
+    changed = config_files.load_run(path, ["model.stack.repeat=1"])
+    assert len(changed.model.stack.layers) == 1
+
+
+def test_a_file_that_holds_a_name_alone(tmp_path):
+    path = tmp_path / "model.yaml"
+    path.write_text("catalog: mixtral\nvocab: 300\n")
+    assert config_files.load(path) == catalog.model("mixtral", vocab=300)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"catalog": "mixtrel"}, "model.catalog: no architecture 'mixtrel' in the catalogue; did you mean 'mixtral'?"),
+        ({"catalog": 3}, "model.catalog: 3 is not a text"),
+        ({"catalog": "gpt2", "vocab": "many"}, "model.vocab: 'many' is not an integer"),
+        ({"catalog": "gpt2", "lenght": 3}, "model.lenght: unknown beside 'catalog'; did you mean 'length'?"),
+        ({"catalog": "gpt2", "length": 0}, "model.catalog: gpt2: length is 0; it must be > 0"),
+        ({"catalog": "gpt2", "length": 4}, "data.length: 8 is longer than the model's table of 4 positions"),
+    ],
+)
+def test_a_bad_name_is_refused(model, says):
+    with pytest.raises(InputError) as found:
+        config_files.from_data(run_config().to_dict() | {"model": model})
+    assert says in str(found.value)

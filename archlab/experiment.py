@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from archlab import catalog
 from archlab.architecture import Architecture
 from archlab.backends import find_backend
 from archlab.builder import ModelBuilder
-from archlab.config_files import load_model
+from archlab.config_files import is_file_name, load_model
 from archlab.data.batches import prepare_corpus
 from archlab.data.config import DataConfig
 from archlab.data.tokenizers import CharTokenizer, Tokenizer
@@ -15,7 +16,6 @@ from archlab.model import Model
 from archlab.optim.adamw import AdamW
 from archlab.optim.schedules import WarmupCosine
 from archlab.policy import Policy
-from archlab.presets import PRESETS, preset
 from archlab.run_config import RunConfig, TrainConfig
 from archlab.training import loop, plots
 from archlab.training.loop import TrainResult
@@ -30,8 +30,9 @@ class Experiment:
         experiment.plot_metrics()
 
     architecture
-        "mini-gpt" or "mini-llama", sized for the dataset's vocabulary and ``length``; a model spec; an
-        :class:`~archlab.architecture.Architecture`; a :class:`~archlab.builder.ModelBuilder`; or a config file.
+        A name of the catalogue ("mini-gpt", "llama-3"; see ``archlab catalog``), sized for the dataset's vocabulary
+        and ``length``; a model spec; an :class:`~archlab.architecture.Architecture`; a
+        :class:`~archlab.builder.ModelBuilder`; or a config file.
     dataset
         A named dataset, a text file or a folder of them.
     backend
@@ -107,18 +108,14 @@ def _model(architecture: Any, vocab: int, length: int) -> Model:
         return architecture
     if isinstance(architecture, (Architecture, ModelBuilder)):
         return architecture.spec()
-    if isinstance(architecture, Path) or (isinstance(architecture, str) and _is_path(architecture)):
+    if isinstance(architecture, Path) or (isinstance(architecture, str) and is_file_name(architecture)):
         return load_model(architecture)
     if isinstance(architecture, str):
-        return preset(architecture, vocab=vocab, length=length)
+        return catalog.model(architecture, vocab=vocab, length=length)
     raise InputError(
-        f"architecture is a {type(architecture).__name__}; give one of {', '.join(PRESETS)}, a model spec, "
-        "an instance of an Architecture, a ModelBuilder or a config file"
+        f"architecture is a {type(architecture).__name__}; give a name of the catalogue "
+        f"({', '.join(catalog.names())}), a model spec, an instance of an Architecture, a ModelBuilder or a config file"
     )
-
-
-def _is_path(name: str) -> bool:
-    return Path(name).suffix in (".py", ".yaml", ".yml", ".json") or "/" in name
 
 
 def _name(architecture: Any) -> str:

@@ -1,12 +1,12 @@
 import pytest
 
 import archlab.experiment
+from archlab import catalog
 from archlab.architecture import Architecture, ArchitectureConfig, FeedForward, MultiHeadAttention
 from archlab.builder import ModelBuilder
 from archlab.data.tokenizers import ByteTokenizer
 from archlab.errors import InputError
 from archlab.experiment import Experiment
-from archlab.presets import mini_gpt, mini_llama
 from archlab.testing.bigram import BigramBackend, bigram_model
 
 
@@ -47,8 +47,8 @@ def test_what_an_architecture_can_be(text):
     def model(architecture):
         return Experiment(architecture, text, length=16, max_steps=1).config.model
 
-    assert model("mini-gpt") == mini_gpt(characters, 16)
-    assert model("mini-llama") == mini_llama(characters, 16)
+    assert model("mini-gpt") == catalog.model("mini-gpt", vocab=characters, length=16)
+    assert model("llama-3") == catalog.model("llama-3", vocab=characters)
     assert model(Custom(sizes)) == model(builder) == Custom(sizes).spec()
     assert model("configs/tiny_llama.yaml").vocab >= characters
 
@@ -56,8 +56,8 @@ def test_what_an_architecture_can_be(text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "mini-gtp"}, "no architecture 'mini-gtp'; did you mean 'mini-gpt'"),
-        ({"architecture": 3}, "architecture is a int; give one of mini-gpt"),
+        ({"architecture": "mini-gtp"}, "no architecture 'mini-gtp' in the catalogue; did you mean 'mini-gpt'"),
+        ({"architecture": 3}, r"architecture is a int; give a name of the catalogue \(deepseek-v3"),
         ({"architecture": bigram_model(vocab=5)}, r"model\.vocab: 5 is less than"),
         ({"architecture": bigram_model(vocab=99, positions=8)}, "length: 16 is longer than the model"),
         ({"architecture": ModelBuilder().add_encoder(layers=1).add_attention(heads=1).add_ffn(dim=8)}, "'causal'"),

@@ -116,6 +116,16 @@ class Uniform(Init):
         return self.low + (self.high - self.low) * u
 
 
+class FanInUniform(Init):
+    """U(−b, b), b = gain/√fan_in: what PyTorch's Linear draws its matrix from at gain 1, LeCun's uniform law at √3."""
+
+    gain: float = 1.0
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        bound = self.gain / math.sqrt(fan_in)
+        return bound * (2.0 * random.uniform(seed, path, math.prod(shape)).reshape(shape) - 1.0)
+
+
 class LogUniform(Uniform):
     """log u, u from U(low, high)."""
 
@@ -145,3 +155,19 @@ class InverseSoftplus(Uniform):
         exponents = Uniform(low=math.log(self.low), high=math.log(self.high))
         step = np.exp(exponents.draw(seed, path, shape, fan_in))
         return step + np.log(-np.expm1(-step))
+
+
+class Ring(Uniform):
+    """b with e^(−softplus(b)) = a, a² from U(low², high²): decays as evenly spread as points between two circles.
+
+    The linear recurrent unit's law (https://arxiv.org/abs/2303.06349), which RecurrentGemma draws Λ from.
+    """
+
+    def check(self) -> None:
+        super().check()
+        self.require(self.low > 0, "low", "must be > 0")
+        self.require(self.high < 1, "high", "must be < 1")
+
+    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
+        squares = Uniform(low=self.low**2, high=self.high**2).draw(seed, path, shape, fan_in)
+        return np.log(1.0 / np.sqrt(squares) - 1.0)

@@ -60,7 +60,8 @@ class YarnScaling(RopeScaling):
 
     A pair that makes more than ``beta_fast`` turns in ``original_length`` positions is kept; with fewer than
     ``beta_slow`` turns it is divided by ``factor``; between, the two are blended along the pair's index.
-    Rotated vectors are multiplied by ``attention_factor``, by default 0.1 ln(factor) + 1.
+    Rotated vectors are multiplied by ``attention_factor``, by default 0.1 ln(factor) + 1. ``ends`` says whether the
+    blend begins and ends at a whole pair or exactly where the turns are as many (gpt-oss).
     """
 
     factor: float
@@ -68,6 +69,7 @@ class YarnScaling(RopeScaling):
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     attention_factor: float | None = None
+    ends: Literal["whole", "exact"] = "whole"
 
     def check(self) -> None:
         self.require(self.factor >= 1, "factor", "must be ≥ 1")
@@ -81,8 +83,10 @@ class YarnScaling(RopeScaling):
         def pair_with(turns: float) -> float:
             return pairs * math.log(self.original_length / (turns * 2 * math.pi)) / math.log(theta)
 
-        low = max(math.floor(pair_with(self.beta_fast)), 0)
-        high = min(math.ceil(pair_with(self.beta_slow)), 2 * pairs - 1)
+        first, last = pair_with(self.beta_fast), pair_with(self.beta_slow)
+        if self.ends == "whole":
+            first, last = math.floor(first), math.ceil(last)
+        low, high = max(first, 0), min(last, 2 * pairs - 1)
         blend = np.clip((np.arange(pairs, dtype=np.float64) - low) / max(high - low, 0.001), 0, 1)
         return rates * (1 - blend) + rates / self.factor * blend
 

@@ -6,12 +6,12 @@ archlab train configs/tiny_gpt.py --backend jax
 ``archlab describe configs/tiny_gpt.py`` shows the model; configs/shakespeare_char_cpu.py spells a similar one out.
 """
 
+from archlab import catalog
 from archlab.config_files import to_config_dict
 from archlab.data.config import DataConfig
 from archlab.data.tokenizers import ByteTokenizer
 from archlab.optim.adamw import AdamW
 from archlab.optim.schedules import WarmupCosine
-from archlab.presets import mini_gpt
 from archlab.run_config import RunConfig, TrainConfig
 
 LENGTH, STEPS = 128, 300
@@ -30,4 +30,5 @@ def get_config():
         eval_batches=10,
         checkpoint_every=100,
     )
-    return to_config_dict(RunConfig(model=mini_gpt(vocab=256, length=LENGTH), data=data, train=train))
+    model = catalog.model("mini-gpt", vocab=256, length=LENGTH)
+    return to_config_dict(RunConfig(model=model, data=data, train=train))

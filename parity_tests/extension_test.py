@@ -188,14 +188,14 @@ def install(tmp_path, monkeypatch):
     monkeypatch.setattr(archlab.config, "_REGISTRY", dict(archlab.config._REGISTRY))
 
     def add(package, group, *entries):
-        archlab.config._load_catalogue.cache_clear()  # a new process would look anew
+        archlab.config._load_all.cache_clear()  # a new process would look anew
         info = site / f"{package}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *entries]) + "\n")
 
     yield add
-    archlab.config._load_catalogue.cache_clear()
+    archlab.config._load_all.cache_clear()
 
 
 ATTENTION = {"type": "Attention", "heads": 2, "kv_heads": 1, "visibility": "causal", "bias": True, "out_bias": True}

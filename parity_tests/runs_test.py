@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from archlab import catalog
 from archlab import weights as canonical
 from archlab.backends import find_backend
 from archlab.data.batches import prepare_corpus
@@ -14,7 +15,6 @@ from archlab.optim.adamw import AdamW
 from archlab.optim.schedules import WarmupCosine
 from archlab.parity.tolerances import TRAINING
 from archlab.policy import Policy
-from archlab.presets import mini_gpt, mini_llama
 from archlab.run_config import RunConfig, TrainConfig
 from archlab.sampling import Sampling
 from archlab.training import loop
@@ -33,8 +33,8 @@ def text(tmp_path_factory):
     return str(path)
 
 
-def run_config(text, architecture=mini_gpt):
-    model = architecture(len(set(TEXT)), 24)
+def run_config(text, architecture="mini-gpt"):
+    model = catalog.model(architecture, vocab=len(set(TEXT)), length=24)
     narrow = model.stack.pattern[0]
     narrow = narrow.replace(channel=narrow.channel.replace(hidden=48))
     model = model.replace(width=32, stack=model.stack.replace(pattern=(narrow,), repeat=2))
@@ -74,7 +74,7 @@ def test_a_run_of_one_backend_goes_on_with_another(whole, tmp_path, first, then)
     assert max(abs(a.loss - b.loss) / b.loss for a, b in zip(after, before, strict=True)) <= limit
 
 
-@pytest.mark.parametrize("architecture", [mini_gpt, mini_llama])
+@pytest.mark.parametrize("architecture", ["mini-gpt", "mini-llama"])
 def test_a_batch_of_prompts_is_continued_equally_everywhere(text, architecture):
     config = run_config(text, architecture)
     tokenizer = prepare_corpus(config.data, 0).tokenizer

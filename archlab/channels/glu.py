@@ -9,16 +9,25 @@ from archlab.spec import Channel, Example, Parts
 
 
 class GLU(Channel):
-    """y = (f(x W_gate) ⊙ x W_up) W_down  (https://arxiv.org/abs/2002.05202); f = SiLU gives SwiGLU."""
+    """y = (f(x W_gate) ⊙ (x W_up + c)) W_down  (https://arxiv.org/abs/2002.05202); f = SiLU gives SwiGLU.
+
+    limit
+        f sees min(x W_gate, limit), and x W_up is clipped to ±limit (gpt-oss, https://arxiv.org/abs/2508.10925: 7).
+    up_offset
+        c (gpt-oss: 1).
+    """
 
     hidden: int
     activation: Activation
     bias: bool
+    limit: float | None = None
+    up_offset: float = 0.0
     init: Init = FanInNormal()
     out_init: Init = FanInNormal()
 
     def check(self) -> None:
         self.require(self.hidden > 0, "hidden", "must be > 0")
+        self.require(self.limit is None or self.limit > 0, "limit", "must be > 0 or null")
 
     def parts(self, width: int) -> Parts:
         return {
@@ -29,7 +38,15 @@ class GLU(Channel):
         }
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        return m.down(m.activation(m.gate(x, ctx), ctx) * m.up(x, ctx), ctx), state
+        return self.join(m, m.gate(x, ctx), m.up(x, ctx), ctx), state
+
+    def join(self, m: Any, gate: Any, up: Any, ctx: Any) -> Any:
+        """y from x W_gate and x W_up."""
+        if self.limit is not None:
+            gate = below(ctx.xp, gate, self.limit)
+            up = -below(ctx.xp, -below(ctx.xp, up, self.limit), self.limit)
+        up = up + self.up_offset if self.up_offset else up
+        return m.down(m.activation(gate, ctx) * up, ctx)
 
     def saved(self, width: int, length: int) -> float:
         return 2.0 * self.hidden - width  # both factors; gate and up share one input
@@ -39,4 +56,10 @@ class GLU(Channel):
         return [
             Example(spec=cls(hidden=24, activation=SiLU(), bias=False)),
             Example(spec=cls(hidden=20, activation=GELUErf(), bias=True)),
+            Example(spec=cls(hidden=12, activation=SiLU(), bias=True, limit=0.7, up_offset=1.0)),
         ]
+
+
+def below(xp: Any, x: Any, limit: float) -> Any:
+    """min(x, limit), with a slope of 1 up to the limit and 0 beyond it in every framework."""
+    return xp.where(x > limit, xp.full_like(x, limit), x)

@@ -21,6 +21,8 @@ class Router(Map):
     dtype
         What the logits are computed in: "float32" is float32 at least, "compute" the dtype of the activations, in
         which rounding may decide where a token goes.
+    bias
+        The law of a bias of the logits (gpt-oss); None for none.
     """
 
     abstract = True
@@ -28,6 +30,7 @@ class Router(Map):
     experts: int
     scores: Scores
     dtype: Literal["float32", "compute"] = "float32"
+    bias: Init | None = None
     init: Init = FanInNormal()
 
     def check(self) -> None:
@@ -44,12 +47,16 @@ class Router(Map):
         raise NotImplementedError
 
     def params(self, width: int) -> dict[str, Param]:
-        return {"kernel": Param(shape=(width, self.experts), axes="D E", init=self.init, fan_in=width)}
+        kernel = Param(shape=(width, self.experts), axes="D E", init=self.init, fan_in=width)
+        if self.bias is None:
+            return {"kernel": kernel}
+        return {"kernel": kernel, "bias": Param(shape=(self.experts,), axes="E", init=self.bias)}
 
     def logits(self, m: Any, x: Any, ctx: Any) -> Any:
-        """x W (B, T, E), in float32 at least."""
+        """x W (+ b) (B, T, E), in float32 at least."""
         x = upcast(ctx.xp, x) if self.dtype == "float32" else x
-        return upcast(ctx.xp, ctx.xp.astype(x @ ctx.xp.astype(m.kernel, x.dtype), x.dtype))
+        y = upcast(ctx.xp, ctx.xp.astype(x @ ctx.xp.astype(m.kernel, x.dtype), x.dtype))
+        return y if self.bias is None else y + ctx.xp.astype(m.bias, y.dtype)
 
     def scored(self, logits: Any, ctx: Any) -> Any:
         """Scores (B, T, E) of the experts."""

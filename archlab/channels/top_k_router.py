@@ -7,7 +7,7 @@ import numpy as np
 
 from archlab.channels.routing import Router, room_in, same_document
 from archlab.config import Config
-from archlab.inits import Zeros
+from archlab.inits import Normal, Zeros
 from archlab.ops import masked_softmax
 from archlab.optim.sign_step import SignStep
 from archlab.spec import Example, Param
@@ -174,7 +174,7 @@ class TopKRouter(Router):
         late = "capacity depends on the length of the whole document"
         groups = Groups(count=4, chosen=2, score="top2")
         base = cls(experts=8, chosen=3, scores="sigmoid", groups=groups, total=1.0, scale=2.5)
-        first = cls(experts=4, chosen=2, scores="softmax", over="chosen", capacity=0.75)
+        first = cls(experts=4, chosen=2, scores="softmax", over="chosen", capacity=0.75, bias=Normal(std=1.0))
         return [Example(spec=base, width=8), Example(spec=first, width=8, waive=(("decode", late),))]
 
 

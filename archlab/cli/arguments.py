@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from archlab.run_config import RunConfig
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A config (.py, .yaml, .json) or a run directory.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A config (.py, .yaml, .json), a run directory or a name of the catalogue.",
+        show_default=False,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

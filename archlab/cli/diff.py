@@ -93,14 +93,21 @@ def _second_run(config: str, others: list[str]) -> str | None:
     """The run to compare ``config``, a run too, with; None where ``others`` are changes."""
     from archlab.errors import InputError
 
-    runs = [other for other in others if Path(other).is_dir() or (Path(config).is_dir() and "=" not in other)]
+    runs = [other for other in others if Path(other).is_dir() or (_is_run(config) and "=" not in other)]
     if not runs:
         return None
     if len(others) > 1:
         raise InputError(f"{runs[0]} is a second run: two runs are compared, and nothing can follow them")
-    if not Path(config).is_dir():
+    if not _is_run(config):
         raise InputError(f"{runs[0]} is a run, {config} is none: compare two runs, or one run or config alone")
     return runs[0]
+
+
+def _is_run(config: str) -> bool:
+    """Whether it is a run directory, which a name of the catalogue is not."""
+    from archlab.config_files import in_catalog
+
+    return Path(config).is_dir() and not in_catalog(config)
 
 
 def _refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
@@ -119,7 +126,7 @@ def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "t
     from archlab.errors import InputError
     from archlab.training.runs import open_run
 
-    if not Path(config).is_dir():
+    if not _is_run(config):
         model, longest = model_and_length(load(config, overrides))
         return model, None, longest
     if overrides:

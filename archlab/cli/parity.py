@@ -22,7 +22,9 @@ CONFIG, ALL, CHANGED = "CONFIG", "--all", "--changed"
 def command(
     config: Annotated[
         str | None,
-        typer.Argument(metavar=CONFIG, help="A config (.py, .yaml, .json) or a run directory.", show_default=False),
+        typer.Argument(
+            metavar=CONFIG, help="A config, a run directory or a name of the catalogue.", show_default=False
+        ),
     ] = None,
     overrides: Overrides = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all rows to a JSON file.")] = None,

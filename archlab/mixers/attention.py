@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from archlab.activations import Activation, Sigmoid
 from archlab.inits import FanInNormal, Init, Normal
 from archlab.layers import Dropout, Linear
 from archlab.masks import Visibility, same_chunk, sees_later, visible, visible_pairs
@@ -41,8 +42,11 @@ class Attention(Mixer):
         (gpt-oss): a query need not attend to anything. None for none.
     scale
         By default 1/√K.
+    gate
+        f: what the heads give is multiplied by f(x W_gate), number by number, before the output projection (Qwen3-Next,
+        https://arxiv.org/abs/2505.06708: Sigmoid). None for none.
     bias, out_bias
-        Whether the query/key/value projections and the output projection have biases.
+        Whether the query/key/value/gate projections and the output projection have biases.
     dropout
         Rate at which attention weights are dropped in training.
     """
@@ -61,6 +65,7 @@ class Attention(Mixer):
     softcap: float | None = None
     sink: Init | None = None
     scale: float | None = None
+    gate: Activation | None = None
     bias: bool
     out_bias: bool
     dropout: float = 0.0
@@ -105,6 +110,10 @@ class Attention(Mixer):
             "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width),
             "key": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
             "value": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
+            "gate": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width)
+            if self.gate
+            else None,
+            "gate_activation": self.gate and self.gate.at(inner),
             "out": Linear(features=width, axes="HK D", bias=self.out_bias, init=self.out_init).at(inner),
             "query_norm": self.qk_norm and self.qk_norm.at(size if per_head else inner),
             "key_norm": self.qk_norm and self.qk_norm.at(size if per_head else outer),
@@ -131,7 +140,7 @@ class Attention(Mixer):
         keys = {"keys": k, "values": v, "positions": ctx.positions, "segments": ctx.documents}
         seen = keys if state is None else extended(ctx.xp, state, keys)
         y = self.attend(m, q, seen, ctx)
-        return m.out(rearrange(y, "B T H K -> B T (H K)"), ctx), appended(ctx, state, keys)
+        return self.leave(m, y, x, ctx), appended(ctx, state, keys)
 
     def project(self, m: Any, x: Any, ctx: Any) -> tuple[Any, Any, Any]:
         """Queries (B, T, H, K), keys and values (B, T, G, K), normalised and rotated."""
@@ -162,6 +171,11 @@ class Attention(Mixer):
         if self.dropout and ctx.random is not None:
             weights = m.dropout(weights, ctx)
         return einsum(weights, v, "B H T S, B S H K -> B T H K")
+
+    def leave(self, m: Any, y: Any, x: Any, ctx: Any) -> Any:
+        """(B, T, D) from what the heads give, y (B, T, H, K), and the layer's input x."""
+        y = rearrange(y, "B T H K -> B T (H K)")
+        return m.out(y * m.gate_activation(m.gate(x, ctx), ctx) if self.gate else y, ctx)
 
     def seen(self, m: Any, q: Any, keys: dict[str, Any], ctx: Any) -> Any:
         """(B, 1 or H, T, S) booleans: which keys a query sees."""
@@ -195,6 +209,8 @@ class Attention(Mixer):
         kept = size * (self.heads + 2 * self.kv_heads) - 2 * width  # q, k and v, whose projections share one input
         if self.qk_norm and self.qk_norm_over == "head":
             kept += size * (self.heads + self.kv_heads - 2)  # each norm counts one head
+        if self.gate:
+            kept += 2 * self.heads * size - width  # both factors; the gate shares the input too
         return float(kept)
 
     @classmethod
@@ -211,6 +227,7 @@ class Attention(Mixer):
             attention_example(qk_norm=RMSNorm(epsilon=1e-6), qk_norm_over="head", softcap=2.0, scale=0.7),
             attention_example(qk_norm=LayerNorm(epsilon=1e-5, bias=True), qk_norm_over="heads", kv_heads=2),
             attention_example(chunk=5, dropout=0.3, length=20),
+            attention_example(gate=Sigmoid(), head_size=6, kv_heads=2),
         ]
 
 

@@ -29,6 +29,8 @@ class Mamba2(Mixer):
         The law of d, a number for each head; None for none.
     gate_place
         Where f(z) multiplies: "before" the norm, as Mamba-2 does, or "after" it.
+    init, out_init
+        The laws of the matrices, and of W_out where it has one of its own.
     """
 
     heads: int
@@ -44,6 +46,7 @@ class Mamba2(Mixer):
     skip: Init | None = Ones()
     bias: bool = False
     init: Init = FanInNormal()
+    out_init: Init | None = None
 
     def check(self) -> None:
         self.require(self.heads > 0, "heads", "must be > 0")
@@ -75,7 +78,8 @@ class Mamba2(Mixer):
             table |= {f"{n}_conv": self.conv.at(sizes[n]) for n in MIXED}
         table |= {"activation": self.activation.at(self.inner), "gate_activation": self.gate.at(self.inner)}
         table["norm"] = self.norm and self.norm.at(self.inner)
-        return table | {"out": Linear(features=width, axes="HK D", bias=self.bias, init=self.init).at(self.inner)}
+        out = Linear(features=width, axes="HK D", bias=self.bias, init=self.out_init or self.init)
+        return table | {"out": out.at(self.inner)}
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
         return {

@@ -28,6 +28,8 @@ class RGLRU(Mixer):
         What the first token of a document is multiplied with: "whole" is 1 (RecurrentGemma), "scaled" √(1 − a²).
     decay
         The law of Λ.
+    init, out_init
+        The laws of the matrices, and of W_out where it has one of its own.
     """
 
     hidden: int
@@ -39,6 +41,7 @@ class RGLRU(Mixer):
     gate: Activation | None = GELUTanh()
     decay: Init = Uniform(low=-4.3, high=-1.3)
     init: Init = FanInNormal()
+    out_init: Init | None = None
 
     def check(self) -> None:
         self.require(self.hidden > 0, "hidden", "must be > 0")
@@ -59,7 +62,7 @@ class RGLRU(Mixer):
             "keep": block,
             "input": block,
             "activation": self.gate and self.gate.at(self.hidden),
-            "out": Linear(features=width, axes="HK D", bias=self.bias, init=self.init).at(self.hidden),
+            "out": Linear(features=width, axes="HK D", bias=self.bias, init=self.out_init or self.init).at(self.hidden),
         }
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:

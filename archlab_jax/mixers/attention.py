@@ -40,7 +40,7 @@ class Attention(Module):
             mask = visible(ctx, self.spec.visibility, self.spec.window, keys["positions"], keys["segments"])
             mask = mask & same_chunk(ctx, self.spec.chunk, keys["positions"]) if self.spec.chunk else mask
             y = self.attend(q, keys["keys"], keys["values"], ctx, mask=mask, positions=keys["positions"])
-        return self.out(y.reshape(*x.shape[:2], -1), ctx), state
+        return self.spec.leave(View(self), y, x, ctx), state
 
     def bare(self, ctx: Any) -> bool:
         """Whether a selection's own kernel can do all that is asked."""
