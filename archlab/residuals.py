@@ -52,6 +52,17 @@ class Residual(Spec):
         return [residual_example(cls), residual_example(cls, branch_scale=0.5, skip_scale=2.0)]
 
 
+class PlainResidual(Residual):
+    """x + f(x), no norm  (ModernBERT's first attention, right after a norm)."""
+
+    def norms(self, width: int) -> Parts:
+        return {}
+
+    def forward(self, m: Any, x: Any, ctx: Any, branch: Any, state: Any) -> tuple[Any, Any]:
+        y, state = branch(x, ctx, state)
+        return self.join(m, x, y, ctx), state
+
+
 class PreNorm(Residual):
     """x + f(norm(x))  (GPT-2, Llama)."""
 

@@ -10,9 +10,11 @@ from archlab.catalog import entries, sizes
 from archlab.catalog.layers import stacked
 from archlab.errors import InputError
 from archlab.model import Model, check_causal, tiny_model
+from archlab.models.encoder import Encoder
 from archlab.spec import walk
 
 WANTED = (
+    "bart", "bert", "hyso-encoder", "hyso-seq2seq", "mini-bert", "modernbert", "small-t5", "t5", "vit",
     "deepseek-v3", "falcon-h1", "gemma-3", "gpt-936k", "gpt-oss", "gpt2", "griffin", "hyso-decoder", "llama-3",
     "mamba-2", "mini-gpt", "mini-llama", "mixtral", "nano-palm", "qwen3-next", "rwkv-7", "tiny-gpt",
 )  # fmt: skip
@@ -36,7 +38,8 @@ def test_an_entry_is_whole(name):
     assert len(found.about) > 80
     assert 0 < found.sizes["length"] <= 1024
     model = found.model()
-    check_causal(model)
+    if not isinstance(model, Encoder):
+        check_causal(model)
     assert model.limit() in (None, found.sizes["length"])
     assert 1e5 < account(model, 64).parameters < 2e6
     again = Model.from_dict(yaml_text.parse(yaml_text.write(model.to_dict())))
@@ -44,10 +47,10 @@ def test_an_entry_is_whole(name):
     assert again.hash() == model.hash()
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", [name for name in catalog.names() if name != "vit"])
 def test_another_vocabulary_and_length(name):
     model = catalog.model(name, vocab=31, length=24)
-    assert model.vocab == 31
+    assert model.vocabulary() == 31
     assert model.limit() in (None, 24)
     assert catalog.model(name).width == model.width
 
@@ -69,6 +72,23 @@ def test_patterns_of_layers():
     assert [m.value_rank for m in mixers("rwkv-7")] == [None, 8, 8, 8]
     channels = [type(layer.channel).__name__ for layer in catalog.model("deepseek-v3").stack.layers]
     assert channels == ["GLU", "MoE", "MoE", "MoE"]
+
+
+def test_conventions_of_models_of_two_sequences_and_encoders():
+    t5, small = catalog.model("t5"), catalog.model("small-t5")
+    assert (t5.logit_scale, small.logit_scale) == (None, 64**-0.5)
+    for tower in (t5.encoder, t5.decoder):
+        assert [type(layer.mixer.score_bias).__name__ for layer in tower.stack.layers] == ["PublishedBias"] + [
+            "ReusedBias"
+        ] * 3
+    assert t5.encoder.stack.layers[0].mixer.score_bias.bias.bidirectional
+    assert not t5.decoder.stack.layers[0].mixer.score_bias.bias.bidirectional
+    blocks = catalog.model("modernbert").tower.stack.layers
+    assert [b.mixer.window for b in blocks if b.mixer] == [None, 33, 33, None, 33, 33, None]
+    assert [type(b.residual).__name__ for b in blocks[:2]] == ["PlainResidual", "PreNorm"]
+    assert catalog.model("bert").front.types == 2
+    assert catalog.model("bart").start == 2
+    assert catalog.model("vit").front.length == 65
 
 
 def test_conventions_that_are_easily_lost():
@@ -99,7 +119,7 @@ def test_a_pattern_is_repeated_and_cut(count, first, says):
     ("call", "says"),
     [
         (lambda: catalog.model("lama-3"), "no architecture 'lama-3' in the catalogue; did you mean 'llama-3'?"),
-        (lambda: catalog.entry("zzz"), "allowed: deepseek-v3, falcon-h1"),
+        (lambda: catalog.entry("zzz"), "allowed: bart, bert"),
         (lambda: catalog.model("gpt2", length=0), "gpt2: length is 0; it must be > 0"),
         (lambda: catalog.model("llama-3", vocab=-1), "llama-3: vocab is -1; it must be > 0"),
         (lambda: catalog.model("llama-3", vocab=1), "vocab: 1 must be > 1"),

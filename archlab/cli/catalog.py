@@ -132,7 +132,8 @@ def _counts(row: Row) -> list[str]:
     from archlab.cli.describe import short, size
 
     account = row.account
-    return [short(account.parameters), short(row.flops), size(account.state_bytes), f"{account.length:,}"]
+    state = size(account.state_bytes) if account.state_bytes else "–"  # an encoder remembers nothing
+    return [short(account.parameters), short(row.flops), state, f"{account.length:,}"]
 
 
 def page_text(found: Sequence[Row]) -> str:

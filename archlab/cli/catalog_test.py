@@ -37,7 +37,7 @@ def test_json_holds_the_account(capsys):
     assert data["gemma-3"]["sizes"]["window"] == 64
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", [name for name in catalog.names() if name != "vit"])
 def test_what_is_printed_of_one_is_a_config(capsys, tmp_path, name):
     out = printed(capsys, name, "--vocab", "65", "--length", "32")
     assert out.startswith(f"# {name}: {catalog.entry(name).title}, {catalog.entry(name).paper}\n")

@@ -49,6 +49,8 @@ class Attention(Mixer):
         Whether the query/key/value/gate projections and the output projection have biases.
     dropout
         Rate at which attention weights are dropped in training.
+    init, query_init, out_init
+        The laws of the matrices; W_Q's is ``init`` unless it has one of its own (T5: its scale lies in it).
     """
 
     heads: int
@@ -70,6 +72,7 @@ class Attention(Mixer):
     out_bias: bool
     dropout: float = 0.0
     init: Init = FanInNormal()
+    query_init: Init | None = None
     out_init: Init = FanInNormal()
 
     def check(self) -> None:
@@ -107,7 +110,7 @@ class Attention(Mixer):
         inner, outer = self.heads * size, self.kv_heads * size
         per_head = self.qk_norm_over == "head"
         return {
-            "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width),
+            "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.query_init or self.init).at(width),
             "key": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
             "value": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(width),
             "gate": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width)

@@ -16,7 +16,7 @@ class CrossAttention(Mixer):
     q = x W_Q, (k, v) = (z W_K, z W_V) by head, z (B, S, M) the memory. A token sees all of the memory that is of its
     own document. In decoding the keys and values are made once, with the first tokens, and kept.
 
-    heads, kv_heads, head_size, scale, bias, out_bias, dropout
+    heads, kv_heads, head_size, scale, bias, out_bias, dropout, init, query_init, out_init
         As in :class:`archlab.mixers.attention.Attention`. T5's scale is 1.
     memory
         The name that the memory is published under.
@@ -34,6 +34,7 @@ class CrossAttention(Mixer):
     out_bias: bool
     dropout: float = 0.0
     init: Init = FanInNormal()
+    query_init: Init | None = None
     out_init: Init = FanInNormal()
 
     def check(self) -> None:
@@ -54,7 +55,7 @@ class CrossAttention(Mixer):
         size, source = self.size(width), self.memory_width or width
         inner, outer = self.heads * size, self.kv_heads * size
         return {
-            "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.init).at(width),
+            "query": Linear(features=inner, axes="D HK", bias=self.bias, init=self.query_init or self.init).at(width),
             "key": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(source),
             "value": Linear(features=outer, axes="D GK", bias=self.bias, init=self.init).at(source),
             "out": Linear(features=width, axes="HK D", bias=self.out_bias, init=self.out_init).at(inner),

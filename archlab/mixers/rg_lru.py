@@ -39,7 +39,7 @@ class RGLRU(Mixer):
     first: Literal["whole", "scaled"] = "whole"
     conv: ShortConv | None = ShortConv(taps=4, bias=True)
     gate: Activation | None = GELUTanh()
-    decay: Init = Uniform(low=-4.3, high=-1.3)
+    decay: Init = Uniform(low=-9.0, high=-4.3)
     init: Init = FanInNormal()
     out_init: Init | None = None
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from archlab.model import Model, positions_in
-from archlab.spec import Example, Front, Input, OutputHead, Parts, shared_parts, substate, updated
+from archlab.spec import Example, Front, Input, OutputHead, Parts, shared_parts
 from archlab.tower import Tower
 
 
@@ -13,7 +13,7 @@ class Encoder(Model):
     front
         What makes a sequence of the inputs: :class:`archlab.fronts.tokens.Tokens`, or patches of an image.
     tower
-        Its layers. Whether tokens see later ones is the affair of the mixers there.
+        Its layers. They have no decoding state: what is read is whole.
     head
         What is read from it, see :mod:`archlab.heads`. One that is tied multiplies with the front's token table.
     """
@@ -40,6 +40,12 @@ class Encoder(Model):
     def classes(self) -> int:
         return getattr(self.head, "classes", None) or self.width
 
+    def stateless(self) -> tuple[str, ...]:
+        return ("tower",)
+
+    def sees_later(self) -> str | None:
+        return "an Encoder reads a sequence at once, the token that is to be predicted too; use a LanguageModel"
+
     def parts(self, width: int) -> Parts:
         parts: Parts = {
             "front": self.front.at(width),
@@ -50,11 +56,11 @@ class Encoder(Model):
 
     def forward(self, m: Any, inputs: dict[str, Any], ctx: Any, state: Any) -> tuple[Any, Any]:
         x, ctx = m.front(inputs, ctx)
-        x, towered = m.tower(x, ctx, substate(state, "tower"))
+        x, _ = m.tower(x, ctx, None)
         if self.head:
             embedding = getattr(m.front, "embedding", None)
             x = m.head(x, ctx, None if embedding is None else embedding.table)
-        return x, updated(state, tower=towered)
+        return x, state
 
     def saved(self, width: int, length: int) -> float:
         return 0.0
