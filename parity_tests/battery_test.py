@@ -21,10 +21,19 @@ CASES = registered_cases() + [case for toy in TOYS for case in cases_of(find_typ
 BACKENDS = sorted({"jax", "torch", *backend_names()})
 
 
+TWINS = {case.name: next(other.name for other in CASES if other.twin == case.twin) for case in CASES}
+
+
 @functools.lru_cache(maxsize=1)
 def bench(name: str) -> Bench:
     running.forget()
     return Bench(next(case for case in CASES if case.name == name))
+
+
+def rows_of(case: Case, law: str, backend: str) -> list[Row]:
+    """The rows of a law, computed once for all cases of one example."""
+    one, others = bench(TWINS[case.name]), BACKENDS[: BACKENDS.index(backend)]
+    return one.once((law, backend), lambda: LAWS[law](one, backend, others))
 
 
 def battery():
@@ -32,14 +41,13 @@ def battery():
         for backend in BACKENDS:
             for law in LAWS:
                 if (law, backend) != ("sharded", "torch"):
-                    group = pytest.mark.xdist_group(case.name)
+                    group = pytest.mark.xdist_group(TWINS[case.name])
                     yield pytest.param(case, law, backend, marks=group, id=f"{case.name}-{law}-{backend}")
 
 
 @pytest.mark.parametrize(("case", "law", "backend"), list(battery()))
 def test_battery(case, law, backend, record_property):
-    others = BACKENDS[: BACKENDS.index(backend)]
-    judge(case, law, backend, LAWS[law](bench(case.name), backend, others), record_property)
+    judge(case, law, backend, rows_of(case, law, backend), record_property)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,12 @@ class Case:
         return root(self.example.spec, self.example.width)
 
     @property
+    def twin(self) -> tuple[str, int, int, int]:
+        """Equal for cases whose examples are: what was computed for one of them holds for all."""
+        example = self.example
+        return example.spec.hash(), example.width, example.length, example.batch
+
+    @property
     def waived(self) -> dict[str, str]:
         """Laws that the example does not claim, with the reasons."""
         return dict(self.example.waive)

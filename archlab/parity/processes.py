@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from archlab.backends import find_backend
 from archlab.config import find_type
@@ -57,7 +58,11 @@ def main(backend: str, rank: int, folder: Path, types: Sequence[str]) -> None:
     """Be one of the processes."""
     find_backend(backend).rehearse(rank, folder / STORE)
     cases = registered_cases() + [case for name in types for case in cases_of(find_type(name, Spec))]  # type: ignore[arg-type]
-    found = {case.name: tried(Bench(case), "sharded", backend, ()) for case in cases}
+    known: dict[Any, list[Row]] = {}
+    for case in cases:
+        if case.twin not in known:
+            known[case.twin] = tried(Bench(case), "sharded", backend, ())
+    found = {case.name: known[case.twin] for case in cases}
     found[TRAINING] = _training(backend)
     if rank == 0:
         table = {name: [vars(row) for row in rows] for name, rows in found.items()}

@@ -1,10 +1,12 @@
 """The laws on many cases, on all of the machine's cores."""
 
+import dataclasses
 import os
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +25,18 @@ def rows_by_case(jobs: Sequence[Job]) -> Iterator[tuple[Case, list[Row]]]:
     A law that a case waives is left out, and so is the sharded law of a backend whose mesh takes several processes:
     :mod:`archlab.parity.processes` has it.
     """
-    waiting = sorted(
-        jobs, key=lambda job: size(job[0]), reverse=True
-    )  # the longest first: none is left alone at the end
+    twins: dict[tuple[Any, tuple[str, ...]], list[Case]] = {}
+    for case, laws in jobs:
+        twins.setdefault((case.twin, tuple(laws)), []).append(case)
+    # the longest first: none is left alone at the end
+    waiting = sorted(twins.items(), key=lambda item: size(item[1][0]), reverse=True)
     context = get_context("spawn")  # a fork would take over the threads of the frameworks
     pool = ProcessPoolExecutor(min(os.cpu_count() or 1, len(waiting)), context, initializer=_prepare_worker)
     try:
-        futures = {pool.submit(_rows, case.name, tuple(laws)): case for case, laws in waiting}
+        futures = {pool.submit(_rows, cases[0].name, laws): cases for (_, laws), cases in waiting}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            for case in futures[future]:
+                yield case, [dataclasses.replace(row, spec=case.name) for row in future.result()]
     finally:
         pool.shutdown(cancel_futures=True)
 
