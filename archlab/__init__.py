@@ -28,11 +28,18 @@ from archlab.channels.rwkv_channel import RWKVChannel
 from archlab.channels.top_k_router import Groups, TopKRouter
 from archlab.config import Config, registered
 from archlab.errors import InputError
+from archlab.fronts.frames import Convolution, Frames
+from archlab.fronts.patches import Patches
+from archlab.fronts.tokens import Tokens
+from archlab.heads.classifier import Classifier
+from archlab.heads.masked_token import MaskedTokenHead
+from archlab.heads.transform import Transform
 from archlab.importing import load_file
-from archlab.inits import Constant, FanInNormal, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
+from archlab.inits import Constant, FanInNormal, FanInUniform, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from archlab.layers import Dropout, DropPath, Embedding, Linear
 from archlab.low_rank import LowRank
 from archlab.mixers.attention import Attention
+from archlab.mixers.cross_attention import CrossAttention
 from archlab.mixers.gated_delta_net import GatedDeltaNet
 from archlab.mixers.gru import GRU
 from archlab.mixers.latent_attention import LatentAttention
@@ -45,6 +52,10 @@ from archlab.mixers.rg_lru import RGLRU
 from archlab.mixers.rwkv7 import RWKV7
 from archlab.mixers.short_conv import ShortConv
 from archlab.model import Head, LanguageModel, Model
+from archlab.models.early_exit import EarlyExitModel
+from archlab.models.encoder import Encoder
+from archlab.models.encoder_decoder import EncoderDecoder
+from archlab.models.multi_token import MultiTokenModel
 from archlab.norms import GroupNorm, LayerNorm, RMSNorm
 from archlab.optim.adafactor import Adafactor
 from archlab.optim.adamw import AdamW
@@ -57,15 +68,19 @@ from archlab.optim.sign_step import SignStep
 from archlab.policy import Mesh, Policy
 from archlab.positions import LearnedPositions, SinusoidalPositions
 from archlab.recurrence import Decay
-from archlab.residuals import OutputNorm, PostNorm, PreNorm, SandwichNorm
+from archlab.residuals import OutputNorm, PlainResidual, PostNorm, PreNorm, SandwichNorm
 from archlab.rotary import LinearScaling, Llama3Scaling, NTKScaling, RoPE, YarnScaling
 from archlab.run_config import RunConfig, TrainConfig
 from archlab.score_bias import ALiBi, PublishedBias, RelativeBias, ReusedBias
 from archlab.selection import TopBlocks
 from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param, Part, Shared, Spec, State
 from archlab.stack import Stack
+from archlab.tower import Tower
 from archlab.wiring.adaptive_depth import AdaptiveDepth
+from archlab.wiring.decoder_block import DecoderBlock
+from archlab.wiring.hourglass import Hourglass
 from archlab.wiring.hyper_connections import HyperBlock, Streams
+from archlab.wiring.mixture_of_depths import MixtureOfDepths
 
 if TYPE_CHECKING:
     from archlab.architecture import Architecture, ArchitectureConfig, FeedForward, MultiHeadAttention
@@ -94,19 +109,28 @@ __all__ = [
     "BlockLinear",
     "Branch",
     "Channel",
+    "Classifier",
     "Config",
     "Constant",
     "ConstantRate",
+    "Convolution",
     "Cost",
+    "CrossAttention",
     "Decay",
+    "DecoderBlock",
     "DropPath",
     "Dropout",
+    "EarlyExitModel",
     "Embedding",
+    "Encoder",
+    "EncoderDecoder",
     "Example",
     "Experiment",
     "ExpertChoiceRouter",
     "FanInNormal",
+    "FanInUniform",
     "FeedForward",
+    "Frames",
     "GELUErf",
     "GELUSigmoid",
     "GELUTanh",
@@ -114,6 +138,7 @@ __all__ = [
     "GroupNorm",
     "Groups",
     "Head",
+    "Hourglass",
     "HyperBlock",
     "Identity",
     "Init",
@@ -132,12 +157,15 @@ __all__ = [
     "Mamba",
     "Mamba2",
     "Map",
+    "MaskedTokenHead",
     "Mesh",
     "Mixer",
+    "MixtureOfDepths",
     "MoE",
     "Model",
     "ModelBuilder",
     "MultiHeadAttention",
+    "MultiTokenModel",
     "Muon",
     "NTKScaling",
     "Norm",
@@ -149,6 +177,8 @@ __all__ = [
     "ParallelMixers",
     "Param",
     "Part",
+    "Patches",
+    "PlainResidual",
     "Policy",
     "PostNorm",
     "PreNorm",
@@ -175,9 +205,12 @@ __all__ = [
     "State",
     "Streams",
     "Tanh",
+    "Tokens",
     "TopBlocks",
     "TopKRouter",
+    "Tower",
     "TrainConfig",
+    "Transform",
     "TruncatedNormal",
     "Uniform",
     "WarmupCosine",

@@ -71,6 +71,10 @@ class Model(Spec):
         """(B, T) of its own sequence, from the shapes of its inputs."""
         return next(shapes[name][:2] for name, item in self.inputs().items() if item.shape[0] == "T")  # type: ignore[return-value]
 
+    def classes(self) -> int:
+        """C, how many numbers it gives at each place: for a language model its vocabulary."""
+        raise NotImplementedError
+
     def answers(self) -> tuple[Answer, ...]:
         """Further answers that it is trained with; its output is then (B, T, answers, C), the main one first."""
         return ()
@@ -140,6 +144,9 @@ class LanguageModel(Model):
 
     def inputs(self) -> dict[str, Input]:
         return {"tokens": Input(kind="ids", shape=("T",), below=self.vocab)}
+
+    def classes(self) -> int:
+        return self.vocab
 
     def parts(self, width: int) -> Parts:
         parts: Parts = {

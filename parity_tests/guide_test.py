@@ -51,3 +51,18 @@ def test_its_proof_holds(folder):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().endswith("all laws hold")
+
+
+KINDS = (ROOT / "docs" / "models.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("program", "output"),
+    list(zip(*(re.findall(rf"```{kind}\n(.*?)```", KINDS, re.S) for kind in ("python", "text")), strict=True)),
+    ids=["encoders", "encoder-decoders", "answers"],
+)
+def test_kinds_of_models_are_as_described(program, output):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == output

@@ -21,9 +21,11 @@ from archlab.optim.schedules import Schedule, WarmupCosine
 from archlab.optim.sign_step import SignStep
 from archlab.parity import tolerances
 from archlab.parity.bench import Row
+from archlab.parity.cases import Case, content
 from archlab.parity.tolerances import gradient_error, relative
 from archlab.policy import Mesh, Policy
 from archlab.residuals import PreNorm
+from archlab.spec import Example
 from archlab.weights import Weights
 
 STEPS = 20
@@ -128,12 +130,18 @@ def mesh_rows(backend: str, model: Model, weights: Mapping[str, np.ndarray], *, 
 
 
 def drawn_batches(model: Model, *, length: int, batch: int, steps: int) -> list[dict[str, np.ndarray]]:
-    """Random tokens with the next token as target; one target in eight does not count, unevenly over the rows."""
+    """Random inputs and targets (the next token); one target in eight does not count, unevenly over the rows."""
+    case = Case(name="training", spec_name=type(model).__name__, example=Example(spec=model, length=length))
     batches = []
     for step in range(steps):
         uniform = random.uniform(step, "parity/batch", batch * (length + 1)).reshape(batch, length + 1)
-        text = (uniform * model.vocabulary()).astype(np.int32)
-        skipped = random.uniform(step, "parity/skipped", batch * length).reshape(batch, length)
+        text = (uniform * model.classes()).astype(np.int32)
+        inputs: dict[str, np.ndarray] = content(case, step, batch)
+        if inputs.keys() >= {"tokens"} and model.vocabulary() == model.classes():
+            inputs["tokens"] = text[:, :-1]
+        span = model.span({name: array.shape for name, array in inputs.items()})
+        targets = np.resize(text[:, 1:], span)
+        skipped = random.uniform(step, "parity/skipped", targets.size).reshape(span)
         share = 0.25 * np.arange(batch)[:, None] / max(batch - 1, 1)
-        batches.append({"tokens": text[:, :-1], "targets": np.where(skipped < share, UNCOUNTED, text[:, 1:])})
+        batches.append({**inputs, "targets": np.where(skipped < share, UNCOUNTED, targets)})
     return batches
