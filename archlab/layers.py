@@ -58,9 +58,9 @@ class Embedding(Map):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        from archlab.model import tiny_model
+        from archlab.model import LanguageModel
 
-        return [Example(spec=tiny_model(vocab=17))]
+        return LanguageModel.examples()[:1]
 
 
 class Dropout(Map):

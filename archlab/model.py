@@ -201,9 +201,9 @@ class LanguageModel(Model):
         learned = LearnedPositions(length=5000, init=Normal(std=0.5))
         return [
             Example(spec=tiny_model(head=Head(bias=True))),
-            Example(spec=tiny_model(softcap=3.0, embedding_scale=4.0, norm=None)),
-            Example(spec=tiny_model(positions=learned, dropout=0.1, repeat=3, head=Head(bias=False)), length=516),
-            Example(spec=tiny_model(embedding_norm=LayerNorm(epsilon=1e-5, bias=True))),
+            Example(spec=tiny_model(softcap=3.0, embedding_scale=4.0, norm=None, repeat=1)),
+            Example(spec=tiny_model(positions=learned, dropout=0.1, repeat=1, head=Head(bias=False)), length=516),
+            Example(spec=tiny_model(embedding_norm=LayerNorm(epsilon=1e-5, bias=True), repeat=1)),
         ]
 
 

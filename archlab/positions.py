@@ -22,7 +22,7 @@ class PositionTable(Map):
     def examples(cls) -> list[Example]:
         from archlab.model import tiny_model
 
-        return [Example(spec=tiny_model(positions=spec), length=12) for spec in cls.variants()]
+        return [Example(spec=tiny_model(positions=spec, repeat=1), length=12) for spec in cls.variants()]
 
     @classmethod
     def variants(cls) -> list["PositionTable"]:

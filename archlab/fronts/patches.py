@@ -74,5 +74,5 @@ class Patches(Front):
 
         spec, alone = cls(size=(6, 8), patch=(2, 4), channels=3, bias=True), "an image is no packed row"
         bare = spec.replace(learned=0, bias=False)
-        head = Classifier(classes=3, pooling="first")
-        return [encoder_example(spec, head, padding=alone), encoder_example(bare, padding=alone)]
+        first, each = Classifier(classes=3, pooling="first"), Classifier(classes=5, pooling=None)
+        return [encoder_example(spec, first, padding=alone), encoder_example(bare, each, padding=alone)]

@@ -51,8 +51,6 @@ class Tokens(Front):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        from archlab.inits import Normal
-        from archlab.models.encoder import encoder_example
+        from archlab.models.encoder import Encoder
 
-        init = Normal(std=1.0)
-        return [encoder_example(cls(vocab=11, init=init, types=3)), encoder_example(cls(vocab=7, init=init, scale=4.0))]
+        return Encoder.examples()

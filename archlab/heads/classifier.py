@@ -74,6 +74,7 @@ class Classifier(OutputHead):
     @classmethod
     def examples(cls) -> list[Example]:
         from archlab.activations import Tanh
+        from archlab.fronts.patches import Patches
         from archlab.models.encoder import encoder_example
 
         transform = Transform(activation=Tanh(), bias=True)
@@ -81,5 +82,5 @@ class Classifier(OutputHead):
             encoder_example(head=cls(classes=3, pooling="first", transform=transform, dropout=0.2)),
             encoder_example(head=cls(classes=None, pooling="mean", transform=transform)),
             encoder_example(head=cls(classes=2, pooling="last", bias=False)),
-            encoder_example(head=cls(classes=5, pooling=None)),
+            Patches.examples()[1],
         ]

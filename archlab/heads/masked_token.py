@@ -49,12 +49,6 @@ class MaskedTokenHead(OutputHead):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        from archlab.activations import GELUErf
-        from archlab.models.encoder import encoder_example
-        from archlab.norms import LayerNorm
+        from archlab.models.encoder import Encoder
 
-        transform = Transform(activation=GELUErf(), bias=True, norm=LayerNorm(epsilon=1e-5, bias=True))
-        return [
-            encoder_example(head=cls(vocab=11, transform=transform)),
-            encoder_example(head=cls(vocab=11, transform=None, out=Head(bias=True))),
-        ]
+        return Encoder.examples()

@@ -105,12 +105,9 @@ class CrossAttention(Mixer):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        from archlab.models.encoder_decoder import seq2seq_example
+        from archlab.models.encoder_decoder import EncoderDecoder
 
-        return [
-            seq2seq_example(cross=cls(heads=4, kv_heads=2, bias=True, out_bias=True, dropout=0.2)),
-            seq2seq_example(cross=cls(heads=2, kv_heads=2, head_size=5, scale=1.0, bias=False, out_bias=False)),
-        ]
+        return EncoderDecoder.examples()
 
 
 def _filled(ctx: Any, kept: Any, new: Any) -> Any:

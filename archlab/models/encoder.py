@@ -67,7 +67,22 @@ class Encoder(Model):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        return [encoder_example()]
+        from archlab.activations import GELUErf
+        from archlab.fronts.tokens import Tokens
+        from archlab.heads.masked_token import MaskedTokenHead
+        from archlab.heads.transform import Transform
+        from archlab.inits import Normal
+        from archlab.model import Head
+        from archlab.norms import LayerNorm
+
+        init = Normal(std=1.0)
+        transform = Transform(activation=GELUErf(), bias=True, norm=LayerNorm(epsilon=1e-5, bias=True))
+        return [
+            encoder_example(Tokens(vocab=11, init=init, types=3), MaskedTokenHead(vocab=11, transform=transform)),
+            encoder_example(
+                Tokens(vocab=7, init=init, scale=4.0), MaskedTokenHead(vocab=7, transform=None, out=Head(bias=True))
+            ),
+        ]
 
 
 def encoder_example(front: Front | None = None, head: OutputHead | None = None, **waive: str) -> Example:

@@ -124,11 +124,14 @@ class EncoderDecoder(Model):
     @classmethod
     def examples(cls) -> list[Example]:
         from archlab.fronts.tokens import Tokens
+        from archlab.mixers.cross_attention import CrossAttention
 
+        first = CrossAttention(heads=4, kv_heads=2, bias=True, out_bias=True, dropout=0.2)
+        second = CrossAttention(heads=2, kv_heads=2, head_size=5, scale=1.0, bias=False, out_bias=False)
         other = Tokens(vocab=7, init=Normal(std=1.0), types=2)
         return [
-            seq2seq_example(),
-            seq2seq_example(source=other, head=Head(bias=True), embedding_scale=2.0, logit_scale=0.5),
+            seq2seq_example(first),
+            seq2seq_example(second, source=other, head=Head(bias=True), embedding_scale=2.0, logit_scale=0.5),
         ]
 
 

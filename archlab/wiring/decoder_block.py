@@ -38,6 +38,6 @@ class DecoderBlock(Layer):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        from archlab.models.encoder_decoder import seq2seq_example
+        from archlab.models.encoder_decoder import EncoderDecoder
 
-        return [seq2seq_example()]
+        return EncoderDecoder.examples()[:1]
