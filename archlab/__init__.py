@@ -77,6 +77,7 @@ from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param,
 from archlab.stack import Stack
 from archlab.tower import Tower
 from archlab.wiring.adaptive_depth import AdaptiveDepth
+from archlab.wiring.beside import Beside, Publish
 from archlab.wiring.decoder_block import DecoderBlock
 from archlab.wiring.hourglass import Hourglass
 from archlab.wiring.hyper_connections import HyperBlock, Streams
@@ -105,6 +106,7 @@ __all__ = [
     "ArchitectureConfig",
     "Attention",
     "Backward",
+    "Beside",
     "Block",
     "BlockLinear",
     "Branch",
@@ -182,6 +184,7 @@ __all__ = [
     "Policy",
     "PostNorm",
     "PreNorm",
+    "Publish",
     "PublishedBias",
     "RMSNorm",
     "RWKVChannel",

@@ -88,6 +88,11 @@ class Config:
                 raise FieldError(name, f"unknown field of {type(self).__name__}; {nearest(name, names)}")
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
+    def into(self, kind: type[C], **others: Any) -> C:
+        """A config of another ``kind`` with the values of the fields that both have, and ``others``."""
+        mine, theirs = ({f.name for f in dataclasses.fields(cls)} for cls in (type(self), kind))  # type: ignore[arg-type]
+        return kind(**{name: getattr(self, name) for name in mine & theirs} | others)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and scalars; every field is written, defaults too."""
         head: dict[str, Any] = {"type": type_name(type(self))} if self.tagged else {}

@@ -3,6 +3,7 @@
 python benchmarks/mixers.py --backend torch --save
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def defined(mixer: archlab.Mixer) -> archlab.Mixer:
     kind = type(mixer)
     forward = lambda self, m, x, ctx, state: kind.forward(self, m, x, ctx, state)  # noqa: E731
     naive = type(f"Naive{kind.__name__}", (kind,), {"abstract": True, "forward": forward, "__annotations__": {}})
-    return naive(**{name: getattr(mixer, name) for name in mixer.__dataclass_fields__})
+    return naive(**{field.name: getattr(mixer, field.name) for field in dataclasses.fields(mixer)})
 
 
 def model(mixer: archlab.Mixer) -> archlab.LanguageModel:

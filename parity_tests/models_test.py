@@ -18,7 +18,7 @@ from archlab.losses import cross_entropy
 from archlab.mixers.attention import Attention, attention_example
 from archlab.mixers.cross_attention import CrossAttention
 from archlab.mixers.rg_lru import RGLRU
-from archlab.model import LanguageModel, tiny_model
+from archlab.model import tiny_model
 from archlab.models.early_exit import EarlyExitModel
 from archlab.models.encoder import Encoder
 from archlab.models.encoder_decoder import seq2seq_example
@@ -278,18 +278,10 @@ def test_an_hourglass_reads_whole_groups_only():
 # --- several answers ------------------------------------------------------------------------------------
 
 
-def fields_of(model):
-    return {name: getattr(model, name) for name in LanguageModel.__dataclass_fields__}
-
-
 def multi_token():
     block = tiny_model().stack.pattern[0]
-    return MultiTokenModel(
-        further=(block, block),
-        further_norm=LayerNorm(epsilon=1e-5, bias=True),
-        weight=0.4,
-        **fields_of(tiny_model(repeat=1)),
-    )
+    norm = LayerNorm(epsilon=1e-5, bias=True)
+    return tiny_model(repeat=1).into(MultiTokenModel, further=(block, block), further_norm=norm, weight=0.4)
 
 
 def test_predictions_further_ahead_are_the_papers():
@@ -339,7 +331,7 @@ def test_further_answers_reach_the_loss(backend):
 
 def test_a_sure_token_leaves_with_the_answer_of_its_exit():
     stack = tiny_model(repeat=1).stack
-    model = EarlyExitModel(later=(stack, stack), weights=(0.1, 0.2), **fields_of(tiny_model(repeat=1)))
+    model = tiny_model(repeat=1).into(EarlyExitModel, later=(stack, stack), weights=(0.1, 0.2))
     weights, tokens = drawn_weights(model.root(), 0), np.random.default_rng(0).integers(0, 19, (2, 6))
     every = reference.run(model, weights, {"tokens": tokens}).output
 

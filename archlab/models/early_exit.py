@@ -85,6 +85,5 @@ class EarlyExitModel(LanguageModel):
         from archlab.model import tiny_model
 
         model = tiny_model(repeat=1)
-        own = {name: getattr(model, name) for name in LanguageModel.__dataclass_fields__}  # type: ignore[attr-defined]
-        base = cls(later=(model.stack, model.stack), weights=(0.3, 0.5), **own)
+        base = model.into(cls, later=(model.stack, model.stack), weights=(0.3, 0.5))
         return [Example(spec=base), Example(spec=base.replace(threshold=0.374))]  # which no probability is near

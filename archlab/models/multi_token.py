@@ -83,7 +83,7 @@ class MultiTokenModel(LanguageModel):
 
     def for_generation(self) -> Model:
         """The language model alone."""
-        return LanguageModel(**{name: getattr(self, name) for name in LanguageModel.__dataclass_fields__})  # type: ignore[attr-defined]
+        return self.into(LanguageModel)
 
     def parts(self, width: int) -> Parts:
         further = [
@@ -112,6 +112,5 @@ class MultiTokenModel(LanguageModel):
         from archlab.residuals import PreNorm
 
         model = tiny_model(repeat=1)
-        own = {name: getattr(model, name) for name in LanguageModel.__dataclass_fields__}  # type: ignore[attr-defined]
         block: Any = residual_example(PreNorm).spec
-        return [Example(spec=cls(further=(block, block), further_norm=RMSNorm(epsilon=1e-5), weight=0.3, **own))]
+        return [Example(spec=model.into(cls, further=(block, block), further_norm=RMSNorm(epsilon=1e-5), weight=0.3))]

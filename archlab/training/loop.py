@@ -124,6 +124,10 @@ def check_fits(config: RunConfig, tokenizer: TrainedTokenizer) -> None:
     have, need = config.model.vocabulary(), tokenizer.vocab_size
     if have is None:
         raise InputError(f"model: a {type(config.model).__name__} reads no tokens; it cannot be trained on text")
+    others = [name for name, item in config.model.inputs().items() if name != "tokens" and not item.optional]
+    if others:
+        what = f"model: a {type(config.model).__name__} reads {' and '.join(others)} too, which a text does not give"
+        raise InputError(f"{what}; train it with batches of your own (archlab.find_backend(…).trainer)")
     if need > have:
         raise InputError(f"model.vocab: {have} is less than the {need} tokens of the tokenizer; set model.vocab={need}")
     check_causal(config.model)

@@ -184,6 +184,18 @@ def test_attention_that_sees_the_answer_is_refused(config):
         loop.check_fits(leaking, SimpleNamespace(vocab_size=96))
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("small-t5", "reads source_tokens too, which a text does not give"), ("vit", "reads no tokens"),
+     ("bert", "an Encoder reads a sequence at once")],
+)  # fmt: skip
+def test_models_that_a_text_does_not_feed_are_refused(config, name, says):
+    from archlab import catalog
+
+    with pytest.raises(InputError, match=says):
+        loop.check_fits(config.replace(model=catalog.model(name)), SimpleNamespace(vocab_size=96))
+
+
 def test_the_mean_loss_counts_tokens_not_batches():
     trainer = SimpleNamespace(evaluate=lambda batch: batch)
     assert loop.mean_loss(trainer, [(6.0, 3), (10.0, 1)]) == (4.0, 4)
