@@ -1,7 +1,9 @@
 """Two layers of each recurrent mixer learn the same on both backends, step by step."""
 
+import jax
 import numpy as np
 import pytest
+import torch
 
 import archlab
 from archlab.backends import initial_weights
@@ -43,10 +45,10 @@ def test_both_backends_learn_to_recall_along_one_curve(name):
     spec = model(MIXERS[name])
     weights = {path: a.astype(np.float64) for path, a in initial_weights(spec, seed=1).items()}
     batches = [recall_batch(0, step, batch=4, pairs=4, vocab=12) for step in range(STEPS)]
-    jax, torch = (train(backend, spec, weights, batches, policy=Policy.exact()) for backend in ("jax", "torch"))
-    assert relative(jax.losses, torch.losses) <= TRAINING["float64"]
-    assert gradient_error(jax.weights, torch.weights)[0] <= TRAINING["float64"]
-    assert jax.losses[-5:].mean() < jax.losses[:5].mean()
+    a, b = (train(backend, spec, weights, batches, policy=Policy.exact()) for backend in ("jax", "torch"))
+    assert relative(a.losses, b.losses) <= TRAINING["float64"]
+    assert gradient_error(a.weights, b.weights)[0] <= TRAINING["float64"]
+    assert a.losses[-5:].mean() < a.losses[:5].mean()
 
 
 def test_a_batch_asks_for_what_it_has_told():
@@ -61,3 +63,29 @@ def test_a_batch_asks_for_what_it_has_told():
     assert not np.array_equal(tokens, recall_batch(0, 4, batch=5, pairs=4, vocab=16)["tokens"])
     with pytest.raises(InputError, match="1 … 8"):
         recall_batch(0, 0, batch=1, pairs=9, vocab=16)
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_a_linear_recurrence_in_log_steps_is_the_loop(name):
+    """Accelerators take the one, CPUs the other: outputs and all gradients are equal."""
+    rng = np.random.default_rng(0)
+    keep, add, start = rng.uniform(size=(2, 9, 3)), rng.normal(size=(2, 9, 3)), rng.normal(size=(2, 3))
+    slope = rng.normal(size=add.shape)
+
+    def in_torch(function):
+        from archlab_torch.kernels import scan
+
+        arrays = [torch.tensor(a, requires_grad=True) for a in (keep, add, start)]
+        h = getattr(scan, function)(*arrays)
+        return [a.detach().numpy() for a in (h, *torch.autograd.grad((h * torch.tensor(slope)).sum(), arrays))]
+
+    def in_jax(function):
+        from archlab_jax.kernels import scan
+
+        with jax.enable_x64(True):
+            h, back = jax.vjp(getattr(scan, function), *(jax.numpy.asarray(a) for a in (keep, add, start)))
+            return [np.asarray(a) for a in (h, *back(jax.numpy.asarray(slope)))]
+
+    run = {"jax": in_jax, "torch": in_torch}[name]
+    for loop, doubled in zip(run("by_tokens"), run("by_doubling"), strict=True):
+        assert relative(loop, doubled) <= 1e-12

@@ -1,4 +1,4 @@
-"""Mamba by an associative scan."""
+"""Mamba by a scan."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The real-gated linear recurrent unit by an associative scan."""
+"""The real-gated linear recurrent unit by a scan."""
 
 from typing import Any
 
