@@ -108,7 +108,7 @@ def test_state_bytes_of_the_cache():
     model, length, batch = llama3_8b(), 512, 3
     cache = 2 * 32 * 8 * 128 * 2 * length * batch  # keys and values, 32 layers, 8 heads of 128, two bytes
     slots = 2 * 32 * 4 * length * batch  # positions and segments, int32
-    counters = 32 * 4
+    counters = 32 * batch * 4
     assert account(model, length, dtype="bfloat16", batch=batch).state_bytes == cache + slots + counters
 
 

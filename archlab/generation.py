@@ -80,7 +80,7 @@ def _begun(model: Model, tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray
     """The tokens of a prompt; an encoder-decoder's begin with its start token."""
     if not isinstance(model, EncoderDecoder):
         return _encode(tokenizer, prompt)
-    return np.array([model.start, *tokenizer.encode(prompt)], dtype=np.int32)
+    return np.array([model.start, *(tokenizer.encode(prompt) if prompt else ())], dtype=np.int32)
 
 
 def _sources(

@@ -23,13 +23,13 @@ from archlab.model import check_causal, tiny_model
 from archlab.norms import RMSNorm
 from archlab.optim.sgd import SGD
 from archlab.optim.sign_step import SignStep
-from archlab.parity.cases import changed, cotangent, drawn_weights
+from archlab.parity.cases import Case, changed, cotangent, drawn_weights
 from archlab.parity.sequence_laws import documents
 from archlab.parity.tolerances import FORWARD, GRADIENT, TRAINING, difference, gradient_error, relative
 from archlab.parity.training import drawn_batches
 from archlab.policy import Policy
 from archlab.residuals import PreNorm
-from archlab.spec import Shared, schema
+from archlab.spec import Example, Shared, schema
 from archlab_jax.kernels.grouped import by_blocks
 from archlab_torch.kernels.grouped import grouped_matmul
 
@@ -208,7 +208,9 @@ def test_padding_counts_in_nothing(backend):
     """The losses and loads of an example for which the padding law is waived, because they sum over documents."""
     spec = MoE.examples()[1].spec
     weights, inputs = drawn(spec)
-    other = changed(inputs, PACKED == 0, None)
+    other = changed(
+        Case(name="", spec_name="", example=Example(spec=spec, width=inputs["x"].shape[-1])), inputs, PACKED == 0
+    )
     one, two = (run(spec, weights, i, backend) for i in (inputs, other))
     for a, b in ((one.losses, two.losses), (one.drives, two.drives), (one.stats, two.stats)):
         assert a.keys() == b.keys()
