@@ -246,6 +246,7 @@ def test_kl_is_a_sum_over_the_vocabulary():
     np.testing.assert_allclose(kl, [[np.sum(p * np.log(p / q))]])
 
 
+@pytest.mark.slow
 def test_the_guide_tells_the_truth():
     """Its programs print what it says, but for the digits of errors."""
     programs = re.findall(r"```python\n(.*?)```", GUIDE, re.S)

@@ -8,15 +8,15 @@ from archlab.parity.bench import Bench
 from archlab.parity.cases import Case, registered_cases
 from archlab.parity.tolerances import FORWARD, GRADIENT, relative
 from archlab.policy import Policy
-from archlab.spec import Spec
-from archlab_torch.model import Model
+from archlab.spec import Layer
 from archlab_torch.module import natives
 from archlab_torch.program import Program
 
 SHORT = list({case.twin: case for case in reversed(registered_cases()) if case.example.length < 64}.values())
 FIRST = {case.spec_name: case for case in SHORT}
-# Each mechanism with a form of its own in PyTorch once; the others run their definition and are left to slow tests.
-QUICK = [case for name, case in FIRST.items() if natives.find_class(registered(Spec)[name]) not in (None, Model)]
+# Each mixer, channel and layer with a form of its own in PyTorch once; the others are left to the slow tests.
+NATIVE = [name for name, cls in registered(Layer).items() if natives.find_class(cls) is not None]
+QUICK = [FIRST[name] for name in NATIVE if name in FIRST]
 CASES = [pytest.param(c, id=c.name, marks=() if c in QUICK else pytest.mark.slow) for c in reversed(SHORT)]
 
 
