@@ -1,7 +1,6 @@
 """archlab: describe a language-model architecture once, run it in JAX and in PyTorch."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archlab import reference
 from archlab.activations import (
@@ -34,7 +33,7 @@ from archlab.fronts.tokens import Tokens
 from archlab.heads.classifier import Classifier
 from archlab.heads.masked_token import MaskedTokenHead
 from archlab.heads.transform import Transform
-from archlab.importing import load_file
+from archlab.importing import doors, load_file
 from archlab.inits import Constant, FanInNormal, FanInUniform, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
 from archlab.layers import Dropout, DropPath, Embedding, Linear
 from archlab.low_rank import LowRank
@@ -255,8 +254,4 @@ _DOORS = {  # what trains and what builds is imported when it is first asked for
     "TrainConfig": "archlab.run_config",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _DOORS:
-        raise AttributeError(f"module 'archlab' has no attribute {name!r}")
-    return getattr(importlib.import_module(_DOORS[name]), name)
+__getattr__ = doors(__name__, _DOORS)

@@ -1,10 +1,12 @@
-"""Python files named by path: a user's specs and configs."""
+"""Python files named by path, a user's specs and configs; and names that are imported when they are asked for."""
 
 import hashlib
 import importlib.util
 import sys
 import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from archlab.errors import InputError
 
@@ -32,3 +34,14 @@ def load_file(path: str | Path) -> types.ModuleType:
         del sys.modules[name]
         raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
+
+
+def doors(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's ``__getattr__``: each name of ``where`` is imported from its module when it is first asked for."""
+
+    def find(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(where[name]), name)
+
+    return find

@@ -16,9 +16,9 @@ import torch
 from archlab import weights as canonical
 from archlab import yaml_text
 from archlab.config_files import load_run
+from archlab.files import sha256
 from archlab.model import tiny_model
 from archlab.training import runs
-from archlab.training.checkpoints import sha256
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 40
 VOCAB = len(set(TEXT))

@@ -1,7 +1,8 @@
 """Texts and batches: one for all backends. Each name is imported when it is first asked for."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from archlab.importing import doors
 
 if TYPE_CHECKING:
     from archlab.data.batches import Batch, Batches
@@ -38,18 +39,28 @@ __all__ = [
 ]
 
 _DOORS = {
-    "batches": ("Batch", "Batches"),
-    "config": ("DataConfig",),
-    "corpus": ("Corpus", "prepare_batches", "prepare_corpus"),
-    "datasets": ("dataset_names", "load_text"),
-    "documents": ("Documents", "HuggingFace", "JSONLines", "Named", "Parquet", "Shards", "TextFiles"),
-    "mixture": ("MixturePart",),
-    "rows": ("BestFit", "Bucketed", "Crops", "Packed", "Padded", "Rows"),
+    "Batch": "archlab.data.batches",
+    "Batches": "archlab.data.batches",
+    "BestFit": "archlab.data.rows",
+    "Bucketed": "archlab.data.rows",
+    "Corpus": "archlab.data.corpus",
+    "Crops": "archlab.data.rows",
+    "DataConfig": "archlab.data.config",
+    "Documents": "archlab.data.documents",
+    "HuggingFace": "archlab.data.documents",
+    "JSONLines": "archlab.data.documents",
+    "MixturePart": "archlab.data.mixture",
+    "Named": "archlab.data.documents",
+    "Packed": "archlab.data.rows",
+    "Padded": "archlab.data.rows",
+    "Parquet": "archlab.data.documents",
+    "Rows": "archlab.data.rows",
+    "Shards": "archlab.data.documents",
+    "TextFiles": "archlab.data.documents",
+    "dataset_names": "archlab.data.datasets",
+    "load_text": "archlab.data.datasets",
+    "prepare_batches": "archlab.data.corpus",
+    "prepare_corpus": "archlab.data.corpus",
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _DOORS.items():
-        if name in names:
-            return getattr(importlib.import_module(f"archlab.data.{module}"), name)
-    raise AttributeError(f"module 'archlab.data' has no attribute {name!r}")
+__getattr__ = doors(__name__, _DOORS)

@@ -18,6 +18,7 @@ import numpy as np
 from archlab.data.documents.shards import INDEX
 from archlab.data.joined import Joined
 from archlab.errors import InputError
+from archlab.files import sha256 as checksum_of
 from archlab.tokenizers import TrainedTokenizer, load_tokenizer
 
 TOKENIZER = "tokenizer.json"
@@ -164,8 +165,7 @@ def all_files(folder: Path) -> Iterator[tuple[str, int, str]]:
 def fault(path: Path, sha256: str) -> str | None:
     """What is wrong with a file that should have this checksum, or None."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = checksum_of(path)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return None if found == sha256 else f"has the sha256 {found[:12]}…, {sha256[:12]}… was written"

@@ -13,7 +13,7 @@ import numpy as np
 from archlab.backends import backend_names, find_backend
 from archlab.parity.bench import Bench, Row
 from archlab.parity.cases import Case, registered_cases
-from archlab.parity.laws import LAWS, laws_of
+from archlab.parity.laws import LAWS
 
 Job = tuple[Case, Sequence[str]]
 """A registered case, and the laws that it is put through."""
@@ -74,7 +74,6 @@ def _rows(name: str, laws: Sequence[str]) -> list[Row]:
         row
         for i, backend in enumerate(backends)
         for law in laws
-        if law in laws_of(bench.spec)
         if law not in bench.case.waived and (law != "sharded" or find_backend(backend).rehearsal.processes == 1)
         for row in tried(bench, law, backend, backends[:i])
     ]

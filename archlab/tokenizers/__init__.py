@@ -1,8 +1,8 @@
 """Text to tokens and back. All of it saves to and loads from a Hugging Face ``tokenizer.json``."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from archlab.importing import doors
 from archlab.tokenizers.tokenizer import LearnedTokenizer, Tokenizer
 from archlab.tokenizers.trained import TrainedTokenizer
 
@@ -32,20 +32,16 @@ __all__ = [
     "load_tokenizer",
 ]
 
-_DOORS = {  # imported when first asked for: `import archlab` needs no kind
-    "BPETokenizer": "bpe",
-    "ByteTokenizer": "byte",
-    "CharTokenizer": "char",
-    "Normaliser": "normaliser",
-    "SavedTokenizer": "saved",
-    "UnigramTokenizer": "unigram",
-    "WordPieceTokenizer": "wordpiece",
-    "WordTokenizer": "word",
-    "load_tokenizer": "loading",
+_DOORS = {  # `import archlab` needs no kind
+    "BPETokenizer": "archlab.tokenizers.bpe",
+    "ByteTokenizer": "archlab.tokenizers.byte",
+    "CharTokenizer": "archlab.tokenizers.char",
+    "Normaliser": "archlab.tokenizers.normaliser",
+    "SavedTokenizer": "archlab.tokenizers.saved",
+    "UnigramTokenizer": "archlab.tokenizers.unigram",
+    "WordPieceTokenizer": "archlab.tokenizers.wordpiece",
+    "WordTokenizer": "archlab.tokenizers.word",
+    "load_tokenizer": "archlab.tokenizers.loading",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _DOORS:
-        raise AttributeError(f"module 'archlab.tokenizers' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"archlab.tokenizers.{_DOORS[name]}"), name)
+__getattr__ = doors(__name__, _DOORS)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from archlab.errors import InputError
+from archlab.files import write_text
 from archlab.tokenizers import special as special_tokens
 from archlab.tokenizers import words
 
@@ -177,12 +178,12 @@ class TrainedTokenizer:
         """
         path = Path(path)
         if not path.is_dir():
-            write(path, self.rules.to_str(pretty=True))
+            write_text(path, self.rules.to_str(pretty=True))
             return
-        write(path / "tokenizer.json", self.rules.to_str(pretty=True))
+        write_text(path / "tokenizer.json", self.rules.to_str(pretty=True))
         roles = {f"{role}_token": self.rules.id_to_token(i) for role, i in self.special.items()}
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False} | roles
-        write(path / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        write_text(path / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_utf8(text: str) -> str:
@@ -232,10 +233,3 @@ def _byte_of() -> dict[str, int]:
 
 def _whole(text: str) -> Iterator[str]:
     yield text
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file in one step: it is whole or as before."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -1,7 +1,6 @@
 """Checkpoints: where a run stood, whole or not at all, with a checksum of every file."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 
 from archlab import weights as canonical
 from archlab.errors import InputError
+from archlab.files import sha256
 from archlab.optim.optimizer import LossScale, Optimizer, OptimizerState
 from archlab.spec import Part, schema
 from archlab.training import migrations
@@ -240,12 +240,6 @@ def checksums(folder: Path) -> dict[str, str]:
     for path in files:
         _sync(path)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_synced(path: Path, text: str) -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from archlab import weights as canonical
 from archlab.errors import InputError
+from archlab.files import sha256
 from archlab.optim.adamw import AdamW
 from archlab.optim.optimizer import LossScale, OptimizerState
 from archlab.spec import schema
 from archlab.testing.bigram import bigram_model
 from archlab.training import migrations
-from archlab.training.checkpoints import Checkpoints, Keep, TrainState, Writer, sha256
+from archlab.training.checkpoints import Checkpoints, Keep, TrainState, Writer
 from archlab.training.stores import Canonical
 
 MODEL = bigram_model(vocab=11)

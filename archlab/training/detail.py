@@ -1,10 +1,12 @@
 """Norms of every parameter over a run: ``layers.csv``, and its picture."""
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.backends import StepMetrics
+from archlab.files import whole_lines, write_text
 from archlab.training.callbacks import Callback
 from archlab.training.plots import plot_layers
 
@@ -23,10 +25,9 @@ class DetailFile(Callback):
     def on_train_start(self, session: "Session") -> None:
         self.path: Path = session.run.path / "layers.csv"
         rows = [row for row in _read(self.path) if int(row[0]) <= session.step] if self.path.exists() else []
-        partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
-        partial.replace(self.path)
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([COLUMNS, *rows])
+        write_text(self.path, text.getvalue())
 
     def on_step_end(self, step: int, metrics: StepMetrics) -> None:
         if metrics.detail is None:
@@ -43,7 +44,4 @@ class DetailFile(Callback):
 
 def _read(path: Path) -> list[list[str]]:
     """Its whole rows: a crash may have cut the last one."""
-    with path.open(newline="") as file:
-        text = file.read()
-    whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.reader(whole.splitlines()) if row and row[0].isdigit()]
+    return [row for row in csv.reader(whole_lines(path.read_text())) if row and row[0].isdigit()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archlab.errors import InputError
+from archlab.files import write_text
 from archlab.run_config import RunConfig
 from archlab.spec import schema
 
@@ -96,6 +97,4 @@ def _git(*arguments: str) -> str | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a file of JSON, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(value, indent=2) + "\n")

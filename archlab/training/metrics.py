@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import IO, Literal, Self
 
 from archlab.errors import InputError
+from archlab.files import whole_lines, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +58,9 @@ class MetricsFile:
     def _begin(self, rows: list[Row]) -> None:
         """Open a file of ``rows``, with a column for everything noted in them."""
         self._names = list(dict.fromkeys(name for row in rows for name in row.noted))
-        partial = self._path.with_name(self._path.name + ".partial")
-        with partial.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow((*COLUMNS, *self._names))
-            writer.writerows(_cells(row, self._names) for row in rows)
-        partial.replace(self._path)
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([(*COLUMNS, *self._names), *(_cells(row, self._names) for row in rows)])
+        write_text(self._path, text.getvalue())
         self._file: IO[str] = self._path.open("a", newline="")
 
     def write(self, row: Row) -> None:
@@ -94,10 +93,7 @@ def read(path: Path) -> list[Row]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-    lines = text.splitlines()
-    if not text.endswith("\n"):
-        lines = lines[:-1]
-    header, *rows = [*csv.reader(lines)] or [[]]
+    header, *rows = [*csv.reader(whole_lines(text))] or [[]]
     if tuple(header[: len(COLUMNS)]) != COLUMNS:
         raise InputError(f"{path} is not a metrics file of archlab: its first line must be {','.join(COLUMNS)}")
     return [_row(cells, header[len(COLUMNS) :], path, number) for number, cells in enumerate(rows, start=2)]

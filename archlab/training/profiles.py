@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archlab.backends import Spent, StepMetrics
+from archlab.files import write_text
 from archlab.training.callbacks import Callback
 from archlab.training.manifest import write_json
 
@@ -76,9 +77,7 @@ def write(folder: Path, backend: Any, steps: range, wall: float, spent: list[Spe
     shares = [asdict(s) | {"share": s.ms / total if total else 0.0} for s in spent]
     write_json(folder / DATA, facts | {"spent": shares})
     head = f"{backend.name} on {device}, steps {_range(steps)}: {wall:,.1f} ms on the clock"
-    partial = folder / f"{TEXT}.partial"
-    partial.write_text(f"{head}\n\n{table(shares, total)}", encoding="utf-8")
-    partial.replace(folder / TEXT)
+    write_text(folder / TEXT, f"{head}\n\n{table(shares, total)}")
 
 
 def table(shares: list[dict[str, Any]], total: float) -> str:

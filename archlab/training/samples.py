@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archlab.config import Config
+from archlab.files import whole_lines, write_text
 from archlab.training.callbacks import Callback
 from archlab.training.metrics import Row
 
@@ -42,9 +43,7 @@ class WriteSamples(Callback):
         self.path: Path = session.run.path / "samples.jsonl"
         if self.path.exists():
             kept = [line for line in read(self.path) if line["step"] <= session.step]
-            partial = self.path.with_name(self.path.name + ".partial")
-            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-            partial.replace(self.path)
+            write_text(self.path, "".join(map(_line, kept)))
 
     def on_eval(self, row: Row) -> None:
         from archlab.generation import generate
@@ -64,8 +63,7 @@ class WriteSamples(Callback):
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file of samples: a crash may have cut the last one."""
-    text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    return [json.loads(line) for line in whole_lines(path.read_text(encoding="utf-8"))]
 
 
 def _line(sample: dict[str, Any]) -> str:

@@ -1,51 +1,27 @@
 """JSON Lines: an object a line."""
 
-import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from archlab.data.documents.base import (
-    Documents,
-    Piece,
-    Record,
-    byte_ranges,
-    check_fields,
-    cut_files,
-    ordered,
-    pick,
-    whole,
-)
-from archlab.data.files import is_packed, line_number, lines, matching
+from archlab.data.documents.base import Piece, Record, byte_ranges, pick, whole
+from archlab.data.documents.columns import Columns
+from archlab.data.files import is_packed, line_number, lines
 from archlab.errors import InputError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
 
-class JSONLines(Documents):
+class JSONLines(Columns):
     """Files with a JSON object a line, each of which is a document; packed ones end in ``.gz``.
 
-    files
-        Files, folders (their ``.jsonl`` files) and patterns.
-    fields
-        Where a document's parts stand: ``{"text": "content"}``, or ``{"source": "tr", "target": "en"}`` for pairs.
+    ``fields`` are keys of the objects.
     """
 
-    files: tuple[str, ...]
-    fields: dict[str, str] = dataclasses.field(default_factory=lambda: {"text": "text"})
+    suffixes = SUFFIXES
 
-    def check(self) -> None:
-        self.require(len(self.files) > 0, "files", "names no file; give files, folders or patterns like data/*.jsonl")
-        check_fields(self, list(self.fields))
-
-    def field_names(self) -> tuple[str, ...]:
-        return ordered(self.fields)
-
-    def inputs(self) -> list[Path]:
-        return matching(self.files, SUFFIXES)
-
-    def pieces(self, size: int) -> list[Piece]:
-        return cut_files(self.inputs(), size, lambda file: whole(file) if is_packed(file) else byte_ranges(file, size))
+    def ranges(self, file: Path, size: int) -> Iterable[Piece]:
+        return whole(file) if is_packed(file) else byte_ranges(file, size)
 
     def read(self, piece: Piece) -> Iterator[Record]:
         for name in piece.files:

@@ -1,42 +1,24 @@
 """Parquet files, read with pyarrow."""
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from archlab.data.documents.base import Documents, Piece, Record, check_fields, cut_files, ordered, pick
-from archlab.data.files import matching
+from archlab.data.documents.base import Piece, Record, pick
+from archlab.data.documents.columns import Columns
 from archlab.errors import InputError
 
 SUFFIXES = (".parquet",)
 _ROWS = 1024  # turned into Python at once
 
 
-class Parquet(Documents):
-    """Parquet files, a row a document. Needs pyarrow (``pip install 'archlab[data]'``).
+class Parquet(Columns):
+    """Parquet files, a row a document; ``fields`` are columns. Needs pyarrow (``pip install 'archlab[data]'``)."""
 
-    files
-        Files, folders (their ``.parquet`` files) and patterns.
-    fields
-        The columns of a document's parts: ``{"text": "content"}``, or ``{"source": "tr", "target": "en"}``.
-    """
+    suffixes = SUFFIXES
 
-    files: tuple[str, ...]
-    fields: dict[str, str] = dataclasses.field(default_factory=lambda: {"text": "text"})
-
-    def check(self) -> None:
-        self.require(len(self.files) > 0, "files", "names no file; give files, folders or patterns like data/*.parquet")
-        check_fields(self, list(self.fields))
-
-    def field_names(self) -> tuple[str, ...]:
-        return ordered(self.fields)
-
-    def inputs(self) -> list[Path]:
-        return matching(self.files, SUFFIXES)
-
-    def pieces(self, size: int) -> list[Piece]:
-        return cut_files(self.inputs(), size, lambda file: _ranges(file, size))
+    def ranges(self, file: Path, size: int) -> Iterable[Piece]:
+        return _ranges(file, size)
 
     def read(self, piece: Piece) -> Iterator[Record]:
         for name in piece.files:
