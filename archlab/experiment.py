@@ -18,8 +18,8 @@ from archlab.policy import Policy
 from archlab.run_config import RunConfig, TrainConfig
 from archlab.tokenizers import CharTokenizer, Tokenizer
 from archlab.training import loop, plots
-from archlab.training.loop import TrainResult
 from archlab.training.progress import progress
+from archlab.training.session import TrainResult
 
 
 class Experiment:

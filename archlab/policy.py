@@ -39,7 +39,8 @@ class Policy(Config):
         Dtypes of stored parameters, of activations, and of the logits.
     matmul
         Precision of float32 matrix products on devices that could use less: "highest" is true float32,
-        "default" what the device prefers (TF32 or bfloat16 passes on GPUs and TPUs).
+        "default" what the device prefers (TF32 or bfloat16 passes on GPUs and TPUs). "float8" rounds what linear maps
+        multiply to 8 bits (:mod:`archlab.float8`) on GPUs that have such products; CPUs compute the same, slowly.
     layers
         Repeated layers in one compiled loop ("scan") or written out ("unroll"); PyTorch always writes them out.
     remat
@@ -67,7 +68,7 @@ class Policy(Config):
     param: Dtype = "float32"
     compute: Dtype = "float32"
     output: Dtype = "float32"
-    matmul: Literal["default", "highest"] = "default"
+    matmul: Literal["default", "highest", "float8"] = "default"
     layers: Literal["scan", "unroll"] = "unroll"
     remat: Remat | tuple[Remat, ...] = "none"
     accumulate: int = 1
@@ -81,6 +82,8 @@ class Policy(Config):
     def check(self) -> None:
         self.require(self.accumulate > 0, "accumulate", "must be > 0")
         self.require(self.loss_chunk is None or self.loss_chunk > 0, "loss_chunk", "must be > 0 or null")
+        fits = self.matmul != "float8" or self.compute in ("bfloat16", "float32")
+        self.require(fits, "matmul", f"is float8, which goes with compute=bfloat16 or float32, not {self.compute}")
         self.require(self.remat != (), "remat", "is empty; give none, dots, full or a list of them")
 
     @property

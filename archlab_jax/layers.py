@@ -6,10 +6,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from archlab import float8
 from archlab import layers as specs
 from archlab.ops import upcast
+from archlab.spec import Part
+from archlab_jax.kernels import float8 as rounded
 from archlab_jax.kernels.linear import matmul
-from archlab_jax.module import Module, natives
+from archlab_jax.module import Builder, Module, natives
+from archlab_jax.runtime import devices
 
 
 def broadcast(operation: Callable[[Any, Any], Any], x: Any, param: Any) -> Any:
@@ -25,14 +29,21 @@ def broadcast(operation: Callable[[Any, Any], Any], x: Any, param: Any) -> Any:
 class Linear(Module):
     """y = x W (+ b); the kernel is (in, out)."""
 
+    def __init__(self, part: Part, builder: Builder, path: str) -> None:
+        super().__init__(part, builder, path)
+        self.float8 = float8.takes(builder.policy, part.spec, part.width)
+        if self.float8:
+            rounded.check(devices(builder.policy)[0])
+
     def forward(self, x: Any, ctx: Any) -> Any:
-        y = matmul(x, self.kernel[...].astype(x.dtype))
+        product = rounded.matmul if self.float8 else matmul
+        y = product(x, self.kernel[...].astype(x.dtype))
         return broadcast(jnp.add, y, self.bias[...]) if self.spec.bias else y
 
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
     """Several linear maps of one x, as one matrix product where nobody listens to them one by one."""
-    if ctx.records is not None or any(linear.spec.bias for linear in linears):
+    if ctx.records is not None or any(linear.spec.bias or linear.float8 for linear in linears):
         return [linear(x, ctx) for linear in linears]
     kernels = [linear.kernel[...].astype(x.dtype) for linear in linears]
     ends = np.cumsum([kernel.shape[1] for kernel in kernels])[:-1]

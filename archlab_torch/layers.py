@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from archlab import float8
 from archlab import layers as specs
 from archlab.spec import Part, join
+from archlab_torch.kernels import float8 as rounded
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -24,6 +26,9 @@ class Linear(nn.Linear):
         builder.param(self, "weight", params["kernel"], join(path, "kernel"), transposed=True)
         if spec.bias:
             builder.param(self, "bias", params["bias"], join(path, "bias"))
+        self.float8 = float8.takes(builder.policy, spec, part.width)
+        if self.float8:
+            rounded.check(builder.device)
 
     @property
     def kernel(self) -> Any:
@@ -31,13 +36,16 @@ class Linear(nn.Linear):
         return self.weight.T
 
     def forward(self, x: Any, ctx: Any) -> Any:  # type: ignore[override]
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.linear(x, self.weight.to(x.dtype), bias)
+        weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        if not self.float8:
+            return F.linear(x, weight, bias)
+        y = rounded.matmul(x, weight)
+        return y if bias is None else y + bias
 
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
     """Several linear maps of one x, as one matrix product where nobody listens to them one by one."""
-    if ctx.records is not None or any(linear.spec.bias for linear in linears):
+    if ctx.records is not None or any(linear.spec.bias or linear.float8 for linear in linears):
         return [linear(x, ctx) for linear in linears]
     weight = torch.cat([linear.weight.to(x.dtype) for linear in linears])
     return F.linear(x, weight).split([linear.spec.features for linear in linears], dim=-1)

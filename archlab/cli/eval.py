@@ -22,6 +22,7 @@ def command(
     from archlab.data.corpus import prepare_batches
     from archlab.training import loop
     from archlab.training.runs import open_run
+    from archlab.training.session import mean_loss
 
     opened = open_run(run)
     chosen = find_backend(backend or opened.backend_name())
@@ -30,7 +31,7 @@ def command(
     data = prepare_batches(config.data, config.train.seed, opened.tokenizer())
     loop.check_fits(config, data)
     trainer = loop.make_trainer(config, chosen, weights)
-    loss, tokens = loop.mean_loss(trainer, data.validation_pass())
+    loss, tokens = mean_loss(trainer, data.validation_pass())
     result = {"run_dir": str(run), "backend": chosen.name, "step": step, "val_loss": loss, "tokens": tokens}
     if as_json:
         typer.echo(json.dumps(result))

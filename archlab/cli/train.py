@@ -11,7 +11,7 @@ from archlab.errors import InputError
 
 if TYPE_CHECKING:
     from archlab.training.callbacks import Callback
-    from archlab.training.loop import TrainResult
+    from archlab.training.session import TrainResult
 
 INTERRUPTED = 75
 """The exit status of a run that a signal stopped and that is saved: EX_TEMPFAIL of sysexits.h, to be tried again."""

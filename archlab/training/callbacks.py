@@ -7,14 +7,14 @@ from archlab.backends import StepMetrics
 from archlab.training.metrics import Row
 
 if TYPE_CHECKING:
-    from archlab.training.loop import Session
+    from archlab.training.session import Session
 
 
 class Callback:
     """Something that watches training: override the events it cares for.
 
-    What a callback writes of its own must not change what is trained; :meth:`archlab.training.loop.Session.stop` ends a
-    run early.
+    What a callback writes of its own must not change what is trained; it ends a run early by
+    :meth:`archlab.training.session.Session.stop`.
     """
 
     def on_train_start(self, session: "Session") -> None:

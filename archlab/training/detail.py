@@ -11,7 +11,7 @@ from archlab.training.callbacks import Callback
 from archlab.training.plots import plot_layers
 
 if TYPE_CHECKING:
-    from archlab.training.loop import Session
+    from archlab.training.session import Session
 
 COLUMNS = ("step", "path", "grad", "weight", "update")
 

@@ -11,7 +11,7 @@ from archlab.backends import StepMetrics
 from archlab.errors import InputError
 from archlab.optim.schedules import ConstantRate
 from archlab.testing.bigram import BigramBackend, BigramTrainer, bigram_run
-from archlab.training import loop
+from archlab.training import loop, session
 from archlab.training.callbacks import Callback
 from archlab.training.meter import NonFiniteLossError
 from archlab.training.metrics import read
@@ -181,6 +181,6 @@ def test_a_model_that_cannot_be_asked_is_refused_before_anything_is_written(conf
 
 def test_the_mean_loss_counts_tokens_not_batches():
     trainer = SimpleNamespace(evaluate=lambda batch: batch)
-    assert loop.mean_loss(trainer, [(6.0, 3), (10.0, 1)]) == (4.0, 4)
+    assert session.mean_loss(trainer, [(6.0, 3), (10.0, 1)]) == (4.0, 4)
     with pytest.raises(InputError, match="no token to predict"):
-        loop.mean_loss(trainer, [(0.0, 0)])
+        session.mean_loss(trainer, [(0.0, 0)])

@@ -12,7 +12,7 @@ from archlab.training.callbacks import Callback
 from archlab.training.manifest import write_json
 
 if TYPE_CHECKING:
-    from archlab.training.loop import Session
+    from archlab.training.session import Session
 
 FOLDER, TEXT, DATA = "profile", "table.txt", "table.json"
 SHOWN = 25  # operations in the table; the JSON has all

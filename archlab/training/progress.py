@@ -16,7 +16,7 @@ from archlab.training.callbacks import Callback
 from archlab.training.metrics import Row
 
 if TYPE_CHECKING:
-    from archlab.training.loop import Session
+    from archlab.training.session import Session
 
 LINES = 10  # plain lines a run, about
 FRAMES = 2  # of the table, a second: a thread of its own draws them, the loop only notes numbers

@@ -10,7 +10,7 @@ from archlab.training.callbacks import Callback
 from archlab.training.manifest import now
 
 if TYPE_CHECKING:
-    from archlab.training.loop import Session
+    from archlab.training.session import Session
 
 
 class Record(Callback):

@@ -10,7 +10,7 @@ from archlab.training.callbacks import Callback
 from archlab.training.metrics import Row
 
 if TYPE_CHECKING:
-    from archlab.training.loop import Session
+    from archlab.training.session import Session
 
 
 class Samples(Config):

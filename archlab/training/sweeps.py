@@ -15,8 +15,8 @@ from archlab.overrides import override
 from archlab.run_config import RunConfig
 from archlab.training import loop
 from archlab.training.callbacks import Callback
-from archlab.training.loop import steps_of
 from archlab.training.runs import open_run
+from archlab.training.session import steps_of
 
 
 @dataclass(frozen=True, kw_only=True)
