@@ -83,7 +83,7 @@ class Policy(Config):
         self.require(self.accumulate > 0, "accumulate", "must be > 0")
         self.require(self.loss_chunk is None or self.loss_chunk > 0, "loss_chunk", "must be > 0 or null")
         fits = self.matmul != "float8" or self.compute in ("bfloat16", "float32")
-        self.require(fits, "matmul", f"is float8, which goes with compute=bfloat16 or float32, not {self.compute}")
+        self.require(fits, "matmul", f"goes with compute=bfloat16 or float32, not {self.compute}")
         self.require(self.remat != (), "remat", "is empty; give none, dots, full or a list of them")
 
     @property
