@@ -108,7 +108,7 @@ def test_training_follows_that_in_bfloat16(backend):
 
 
 def test_other_dtypes_are_refused():
-    with pytest.raises(InputError, match="float8. goes with compute=bfloat16 or float32, not float64"):
+    with pytest.raises(InputError, match=r"float8. goes with compute=bfloat16 or float32, not float64"):
         Policy(matmul="float8", compute="float64")
 
 

@@ -12,8 +12,6 @@ from archlab.cli.arguments import Json
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from archlab.tokenizers import Tokenizer, TrainedTokenizer
     from archlab.tokenizers.statistics import Statistics
@@ -35,7 +33,6 @@ KINDS = {
     "wordpiece": "WordPieceTokenizer",
     "unigram": "UnigramTokenizer",
 }
-COLOURS = ("cyan", "magenta", "green", "yellow", "bright_blue")
 WIDTH = 100  # of a file or a pipe, which has none of its own
 
 command = typer.Typer(no_args_is_help=True, help="Train tokenizers, and see what they make of text.")
@@ -102,6 +99,7 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Show the tokens of a text with their ids."""
+    from archlab.cli import tokenizer_tables as tables
     from archlab.tokenizers import load_tokenizer
 
     trained = load_tokenizer(tokenizer)
@@ -112,7 +110,7 @@ def encode(
         typer.echo(json.dumps({"text": text, "ids": ids, "pieces": pieces}, ensure_ascii=False))
         return
     console = _console()
-    for line in token_lines(pieces, ids, console.width):
+    for line in tables.token_lines(pieces, ids, console.width):
         console.print(line, soft_wrap=True)
     rate = f", {len(text) / len(ids):.2f} characters a token" if ids else ""
     console.print(f"{len(ids):,} tokens, {len(text):,} characters{rate}", style="dim")
@@ -141,6 +139,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show a tokenizer's vocabulary and special tokens, and how it fares with texts."""
+    from archlab.cli import tokenizer_tables as tables
     from archlab.data.datasets import load_text
     from archlab.tokenizers import load_tokenizer
     from archlab.tokenizers.statistics import measure
@@ -152,12 +151,12 @@ def inspect(
         typer.echo(json.dumps(_facts(trained) | measured, ensure_ascii=False))
         return
     console = _console()
-    console.print(_headline(trained))
+    console.print(tables.headline(trained))
     if statistics is not None:
-        console.print(_rates(statistics))
+        console.print(tables.rates(statistics))
     if trained.special or trained.sentinels:
-        console.print(_special_table(trained))
-    console.print(_tokens_table(trained, statistics, top))
+        console.print(tables.special_table(trained))
+    console.print(tables.tokens_table(trained, statistics, top))
 
 
 # --- training -----------------------------------------------------------------------------------------
@@ -222,7 +221,7 @@ def _learn(config: "Tokenizer", files: Sequence[str]) -> "TrainedTokenizer":
             raise InputError(_as_option(error)) from None
 
 
-# --- showing ------------------------------------------------------------------------------------------
+# --- showing ---------------------------------------------------------------------------------------------
 
 
 def _console() -> "Console":
@@ -234,41 +233,13 @@ def _console() -> "Console":
     return console
 
 
-def visible(piece: str) -> str:
-    """A piece with its white space to be seen: spaces as ·, others escaped."""
-    return "".join("·" if c == " " else c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece)
-
-
-def token_lines(pieces: Sequence[str], ids: Sequence[int], width: int) -> "Iterator[Text]":
-    """Pieces side by side with their ids under them, in as many pairs of lines as it takes."""
-    from rich.cells import cell_len, set_cell_size
-    from rich.text import Text
-
-    above, below = Text(), Text()
-    for i, (piece, number) in enumerate(zip(map(visible, pieces), map(str, ids), strict=True)):
-        cell = max(cell_len(piece), len(number))
-        if above.cell_len and above.cell_len + cell > width:
-            yield from (above, below)
-            above, below = Text(), Text()
-        colour = COLOURS[i % len(COLOURS)]
-        above.append(set_cell_size(piece, cell), style=f"bold {colour}").append(" ")
-        below.append(number.ljust(cell), style=f"dim {colour}").append(" ")
-    if above.cell_len:
-        yield from (above, below)
-
-
-def _headline(trained: "TrainedTokenizer") -> "Text":
-    from rich.text import Text
-
-    model = type(trained.rules.model).__name__
-    return Text.assemble((f"{trained.vocab_size:,} tokens", "bold"), f" ({model} in Hugging Face's terms)")
-
-
 def _facts(trained: "TrainedTokenizer") -> dict[str, Any]:
     return {"vocab_size": trained.vocab_size, "special": trained.special, "sentinels": trained.sentinels}
 
 
 def _measured(statistics: "Statistics", top: int) -> dict[str, Any]:
+    from archlab.tokenizers.statistics import ratio
+
     trained, tokens = statistics.tokenizer, statistics.tokens
     frequent = statistics.most_frequent(top)
     pieces = trained.pieces([i for i, _ in frequent])
@@ -278,79 +249,12 @@ def _measured(statistics: "Statistics", top: int) -> dict[str, Any]:
         "bytes": statistics.bytes,
         "words": statistics.words,
         "tokens": tokens,
-        "tokens_per_character": _ratio(tokens, statistics.characters),
-        "tokens_per_byte": _ratio(tokens, statistics.bytes),
-        "tokens_per_word": _ratio(tokens, statistics.words),
+        "tokens_per_character": ratio(tokens, statistics.characters),
+        "tokens_per_byte": ratio(tokens, statistics.bytes),
+        "tokens_per_word": ratio(tokens, statistics.words),
         "unknown": statistics.unknown,
         "vocabulary_used": statistics.used,
         "most_frequent": [
             {"id": i, "piece": piece, "count": count} for (i, count), piece in zip(frequent, pieces, strict=True)
         ],
     }
-
-
-def _ratio(one: int, other: int) -> float:
-    return one / other if other else 0.0
-
-
-def _rates(statistics: "Statistics") -> "Table":
-    shown = _table("", "count", "tokens for each", "in a token", right=range(1, 4))
-    tokens = statistics.tokens
-    for name in ("characters", "bytes", "words", "documents"):
-        count = getattr(statistics, name)
-        per_token = f"{_ratio(count, tokens):,.2f}" if name != "documents" else ""
-        shown.add_row(name, f"{count:,}", f"{_ratio(tokens, count):,.2f}", per_token)
-    shown.add_row("tokens", f"{tokens:,}")
-    shown.caption = f"{statistics.unknown:.2%} of the tokens are unk; {statistics.used:.1%} of the vocabulary is used"
-    return shown
-
-
-def _special_table(trained: "TrainedTokenizer") -> "Table":
-    shown = _table("role", "token", "id", right=[2])
-    for role, i in trained.special.items():
-        shown.add_row(role, _name(trained, i), str(i))
-    if trained.sentinels:
-        first, last = trained.sentinels[0], trained.sentinels[-1]
-        names = f"{_name(trained, first)} … {_name(trained, last)}" if first != last else _name(trained, first)
-        shown.add_row("sentinels", names, f"{first} … {last}" if first != last else str(first))
-    return shown
-
-
-def _name(trained: "TrainedTokenizer", i: int) -> str:
-    from rich.markup import escape
-
-    return escape(visible(trained.pieces([i])[0]))
-
-
-def _tokens_table(trained: "TrainedTokenizer", statistics: "Statistics | None", top: int) -> "Table":
-    """The longest tokens, and where there are texts the most frequent ones beside them."""
-    from archlab.tokenizers.statistics import longest
-
-    columns = [[(f"[cyan]{_name(trained, i)}[/]", str(i)) for i in longest(trained, top)]]
-    heads, right = ["longest", "id"], [1]
-    if statistics is not None:
-        total = statistics.tokens
-        found = statistics.most_frequent(top)
-        frequent = [
-            (f"[cyan]{_name(trained, i)}[/]", str(i), f"{count:,}", f"{count / total:.2%}") for i, count in found
-        ]
-        columns = [frequent, *columns]  # type: ignore[list-item]
-        heads, right = ["most frequent", "id", "count", "share", "", *heads], [1, 2, 3, 6]
-    shown = _table(*heads, right=right)
-    for row in range(max(map(len, columns), default=0)):
-        cells: list[str] = []
-        for column in columns:
-            empty = ("",) * len(column[0]) if column else ()
-            cells += [*(column[row] if row < len(column) else empty), ""]
-        shown.add_row(*cells[:-1])
-    return shown
-
-
-def _table(*heads: str, right: Sequence[int]) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", caption_justify="left")
-    for i, head in enumerate(heads):
-        shown.add_column(head, justify="right" if i in right else "left", overflow="fold")
-    return shown

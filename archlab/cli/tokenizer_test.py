@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from archlab.cli import main
-from archlab.cli.tokenizer import token_lines, visible
+from archlab.cli.tokenizer_tables import token_lines, visible
 from archlab.tokenizers import load_tokenizer
 
 TEXT = "Şu köşe yaz köşesi, şu köşe kış köşesi; ortada su şişesi.\n" * 8

@@ -75,3 +75,8 @@ def _batches(texts: Iterable[str]) -> Iterable[list[str]]:
             batch = []
     if batch:
         yield batch
+
+
+def ratio(one: int, other: int) -> float:
+    """``one`` for each of ``other``; 0 where there are none."""
+    return one / other if other else 0.0
