@@ -355,7 +355,10 @@ def test_a_file_that_holds_a_name_alone(tmp_path):
         ({"catalog": "gpt2", "vocab": "many"}, "model.vocab: 'many' is not an integer"),
         ({"catalog": "gpt2", "lenght": 3}, "model.lenght: unknown beside 'catalog'; did you mean 'length'?"),
         ({"catalog": "gpt2", "length": 0}, "model.catalog: gpt2: length is 0; it must be > 0"),
-        ({"catalog": "gpt2", "length": 4}, "data.length: 8 is longer than the model's table of 4 positions"),
+        (
+            {"catalog": "gpt2", "length": 4},
+            "data.length: a sequence of 8 tokens is longer than the model's table of 4 positions",
+        ),
     ],
 )
 def test_a_bad_name_is_refused(model, says):

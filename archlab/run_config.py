@@ -122,9 +122,11 @@ class RunConfig(Config):
     profile: Profile = Profile()
 
     def check(self) -> None:
-        limit = self.model.limit()
-        if limit is not None and self.data.length > limit:
-            raise FieldError("data.length", f"{self.data.length} is longer than the model's table of {limit} positions")
+        for sequence, length in self.data.objective.sequences(self.data.length).items():
+            limit, which = self.model.limit(sequence), "source" if sequence == "S" else "sequence"
+            if limit is not None and length > limit:
+                of = f"a {which} of {length} tokens is longer than the model's table of {limit} positions"
+                raise FieldError("data.length", of)
         copies = self.policy.mesh.data * self.policy.mesh.fsdp * self.policy.accumulate
         if self.data.batch % copies:
             split = f"cannot be split over data × fsdp × accumulate = {copies} of policy; give a multiple"

@@ -84,7 +84,7 @@ def batches_for(objective, rows):
 
 @pytest.mark.parametrize(("model", "objective", "rows"), CASES, ids=IDS)
 def test_steps_agree(model, objective, rows):
-    objective.check_model(model, WORDS, T)
+    objective.check_model(model, WORDS)
     made, weights = batches_for(objective, rows), drawn_weights(model.root(), 1)
     policy = Policy.exact().replace(random="portable")
     found = []

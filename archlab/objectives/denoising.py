@@ -9,7 +9,7 @@ from archlab.data.rows.rows import Row
 from archlab.errors import InputError
 from archlab.model import Model, check_causal
 from archlab.objectives.corruption import corrupted, noise_counts, noise_mask
-from archlab.objectives.objective import Batch, Draws, Objective, Vocabulary, check_limit, check_vocabulary, stacked
+from archlab.objectives.objective import Batch, Draws, Objective, Vocabulary, check_vocabulary, stacked
 from archlab.objectives.source_and_target import Layout, Start, check_encoder_decoder
 
 _ALL_OF_IT = np.array(1 - 2.0**-52)  # the largest number that can be drawn
@@ -91,6 +91,12 @@ class Denoising(Objective):
             raise InputError(f"data.length: {length} tokens are too few for {type(self).__name__}; raise it")
         return int(lengths[fits].max())
 
+    def sequences(self, length: int) -> dict[str, int]:
+        if self.layout == "decoder":
+            return {"T": length}
+        source, target, _ = map(int, self.widths(self.row_length(length)))
+        return {"S": source, "T": target}
+
     def roles_needed(self) -> tuple[str, ...]:
         return ("eos", self.start) if self.layout == "encoder_decoder" else ("eos",)
 
@@ -141,11 +147,9 @@ class Denoising(Objective):
         noise, spans = counts[which, :, np.arange(len(lengths))].T
         return which, noise, spans
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
         if self.layout == "decoder":
             check_vocabulary(model, tokenizer, "tokens")
             check_causal(model)
-            check_limit(model, "T", length)
             return
-        source, target, _ = map(int, self.widths(self.row_length(length)))
-        check_encoder_decoder(model, tokenizer, self.start, source, target, type(self).__name__)
+        check_encoder_decoder(model, tokenizer, self.start, type(self).__name__)

@@ -176,17 +176,21 @@ def test_what_the_tokenizer_lacks_is_said():
 def test_models_that_do_not_fit_are_refused():
     words = Words(["a"] * 5, sentinels=3)
     small = catalog.model("small-t5", vocab=14)
-    SpanCorruption().check_model(small, words, 32)
+    SpanCorruption().check_model(small, words)
     with pytest.raises(InputError, match=r"model\.start: 0 is not the token 1 of the role 'bos'.*set model\.start=1"):
-        SpanCorruption(start="bos").check_model(small, words, 32)
+        SpanCorruption(start="bos").check_model(small, words)
     with pytest.raises(InputError, match=r"set model\.vocab=15"):
-        SpanCorruption().check_model(small, Words(["a"] * 6, sentinels=3), 32)
+        SpanCorruption().check_model(small, Words(["a"] * 6, sentinels=3))
     gpt = catalog.model("mini-gpt", vocab=14, length=32)
     with pytest.raises(InputError, match="reads no source of tokens, which SpanCorruption gives; take an Encoder"):
-        SpanCorruption().check_model(gpt, words, 32)
-    SpanCorruption(layout="decoder").check_model(gpt, words, 32)
-    with pytest.raises(InputError, match="a sequence of 33 tokens is longer than the model's table of 32"):
-        MixtureOfDenoisers(layout="decoder").check_model(gpt, words, 33)
+        SpanCorruption().check_model(gpt, words)
+    SpanCorruption(layout="decoder").check_model(gpt, words)
+
+
+def test_how_many_tokens_a_model_reads():
+    """Of T5's rows of 512 the target has 114, as published: a decoder needs no longer table of positions."""
+    assert SpanCorruption().sequences(512) == {"S": 512, "T": 114}
+    assert SpanCorruption(layout="decoder").sequences(512) == {"T": 512}
 
 
 def test_bad_values_say_what_is_allowed():

@@ -47,7 +47,7 @@ class FillInTheMiddle(Objective):
         tokens, numbers = order.applied(tokens, tokenizer.sentinels[:_ADDED])
         return shifted(tokens, None if segments is None else numbers)
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
         check_vocabulary(model, tokenizer, "tokens")
         check_causal(model)
 

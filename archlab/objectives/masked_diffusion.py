@@ -39,5 +39,5 @@ class MaskedDiffusion(Objective):
             "weights": np.where(masked, 1 / time, 0).astype(np.float32),
         } | placed(segments)
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
-        check_unmasking(model, tokenizer, length, type(self).__name__)
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
+        check_unmasking(model, tokenizer, type(self).__name__)

@@ -51,8 +51,8 @@ class MaskedTokens(Objective):
             "targets": np.where(chosen, tokens, UNASKED),
         } | placed(segments)
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
-        check_unmasking(model, tokenizer, length, type(self).__name__)
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
+        check_unmasking(model, tokenizer, type(self).__name__)
 
 
 def _smallest(drawn: np.ndarray, among: np.ndarray, rate: float) -> np.ndarray:
@@ -64,7 +64,7 @@ def _smallest(drawn: np.ndarray, among: np.ndarray, rate: float) -> np.ndarray:
     return (drawn <= limit) & among
 
 
-def check_unmasking(model: Model, tokenizer: Vocabulary, length: int, name: str) -> None:
+def check_unmasking(model: Model, tokenizer: Vocabulary, name: str) -> None:
     """Raise unless the model answers with tokens and sees what comes after a masked one."""
     check_vocabulary(model, tokenizer, "tokens")
     if model.classes() != model.vocabulary():

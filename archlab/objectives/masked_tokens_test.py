@@ -82,9 +82,9 @@ def test_what_does_not_fit_is_refused():
         MaskedTokens(mask=0.95)
     with pytest.raises(InputError, match="no 'mask' token; add it"):
         MaskedTokens().check_tokenizer(Words("a", roles=("pad",)), 8)
-    MaskedTokens().check_model(catalog.model("mini-bert"), WORDS, 8)
+    MaskedTokens().check_model(catalog.model("mini-bert"), WORDS)
     with pytest.raises(InputError, match="to 'bidirectional', or take an Encoder"):
-        MaskedTokens().check_model(catalog.model("mini-gpt"), WORDS, 8)
+        MaskedTokens().check_model(catalog.model("mini-gpt"), WORDS)
     headless = catalog.model("mini-bert").replace(head=None)
     with pytest.raises(InputError, match="answers with 64 numbers and not with tokens"):
-        MaskedTokens().check_model(headless, WORDS, 8)
+        MaskedTokens().check_model(headless, WORDS)

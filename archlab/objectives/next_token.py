@@ -15,6 +15,6 @@ class NextToken(Objective):
     def make(self, rows: Sequence[Row], draws: Draws, tokenizer: Vocabulary) -> Batch:
         return shifted(*stacked(rows))
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
         check_vocabulary(model, tokenizer, "tokens")
         check_causal(model)

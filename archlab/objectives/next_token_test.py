@@ -61,13 +61,13 @@ def test_models_that_do_not_fit_are_refused():
     from archlab import catalog
 
     words = Words(["a"] * 13)  # 19 with marks
-    NextToken().check_model(tiny_model(), words, 8)
+    NextToken().check_model(tiny_model(), words)
     with pytest.raises(InputError, match=r"set model\.vocab=20"):
-        NextToken().check_model(tiny_model(), Words(["a"] * 14), 8)
+        NextToken().check_model(tiny_model(), Words(["a"] * 14))
     mixer = Attention(heads=4, kv_heads=4, visibility="bidirectional", bias=False, out_bias=False)
     layer = tiny_model().stack.pattern[0].replace(mixer=mixer)
     with pytest.raises(InputError, match=r"stack\.layers\.0\.mixer.*causal"):
-        NextToken().check_model(tiny_model(layer=layer), words, 8)
+        NextToken().check_model(tiny_model(layer=layer), words)
     for name, says in (("small-t5", "reads source_tokens too"), ("vit", "reads no tokens"), ("bert", "at once")):
         with pytest.raises(InputError, match=says):
-            NextToken().check_model(catalog.model(name), words, 8)
+            NextToken().check_model(catalog.model(name), words)

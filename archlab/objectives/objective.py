@@ -61,6 +61,10 @@ class Objective(Config):
         """How many tokens a row has for a model that reads ``length``."""
         return length
 
+    def sequences(self, length: int) -> dict[str, int]:
+        """How many tokens a model reads at most: of its own sequence (T), and of a source (S) where it is given one."""
+        return {"T": length}
+
     def make(self, rows: Sequence[Row], draws: Draws, tokenizer: Vocabulary) -> Batch:
         """The batch of B rows: a model's inputs and ``targets`` (B, T) int32, −1 where nothing is asked.
 
@@ -99,7 +103,7 @@ class Objective(Config):
                 f"data.objective: {type(self).__name__} asks about {need}, and the data are {have}; take {which}"
             )
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
         """Raise :class:`InputError` unless the model can be asked this."""
         raise NotImplementedError
 
@@ -120,14 +124,6 @@ def check_vocabulary(model: Model, tokenizer: Vocabulary, *needed: str) -> None:
         below = fed[name].below
         if below is not None and below < need:
             raise InputError(f"model: {name} are 0 … {below - 1}, but the tokenizer has {need} tokens; give it as many")
-
-
-def check_limit(model: Model, sequence: str, length: int) -> None:
-    """Raise unless the model knows positions for ``length`` tokens of a sequence."""
-    limit = model.limit(sequence)
-    if limit is not None and length > limit:
-        which = "source" if sequence == "S" else "sequence"
-        raise InputError(f"data.length: a {which} of {length} tokens is longer than the model's table of {limit}")
 
 
 def stacked(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -41,7 +41,7 @@ class PrefixLM(Objective):
         asked = runs.places()[:, :-1] >= prefix - 1
         return batch | {"targets": np.where(asked, batch["targets"], UNASKED), "prefix": prefix}
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
         check_vocabulary(model, tokenizer, "tokens")
         check_causal(model)
         check_prefix(model, type(self).__name__)

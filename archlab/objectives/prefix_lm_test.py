@@ -40,7 +40,7 @@ def test_every_split_is_as_likely():
 
 def test_a_model_must_see_the_prefix():
     with pytest.raises(InputError, match="set the visibility of its attention to 'prefix'"):
-        PrefixLM().check_model(tiny_model(), WORDS, 8)
+        PrefixLM().check_model(tiny_model(), WORDS)
     mixer = Attention(heads=4, kv_heads=4, visibility="prefix", bias=False, out_bias=False)
     layer = tiny_model().stack.pattern[0].replace(mixer=mixer)
-    PrefixLM().check_model(tiny_model(layer=layer), WORDS, 8)
+    PrefixLM().check_model(tiny_model(layer=layer), WORDS)

@@ -28,6 +28,9 @@ class SequenceToSequence(Objective):
     def roles_needed(self) -> tuple[str, ...]:
         return (self.start, "eos")
 
+    def sequences(self, length: int) -> dict[str, int]:
+        return {"S": length, "T": length}
+
     def make(self, rows: Sequence[Row], draws: Draws, tokenizer: Vocabulary) -> Batch:
         source, target = (_joined([row[side] for row in rows]) for side in ("source", "target"))
         read = np.maximum(target, 0)
@@ -49,8 +52,8 @@ class SequenceToSequence(Objective):
                 " asks for; set data.rows.marks=[eos]"
             )
 
-    def check_model(self, model: Model, tokenizer: Vocabulary, length: int) -> None:
-        check_encoder_decoder(model, tokenizer, self.start, length, length, type(self).__name__)
+    def check_model(self, model: Model, tokenizer: Vocabulary) -> None:
+        check_encoder_decoder(model, tokenizer, self.start, type(self).__name__)
 
 
 def _joined(sides: list[np.ndarray]) -> np.ndarray:

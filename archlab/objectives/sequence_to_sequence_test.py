@@ -60,6 +60,6 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="no 'bos' token"):
         batches(marked, tokenizer=Words("a", roles=("eos",)))
     t5 = catalog.model("small-t5", vocab=36)
-    SequenceToSequence(start="pad").check_model(t5, WORDS, 10)
+    SequenceToSequence(start="pad").check_model(t5, WORDS)
     with pytest.raises(InputError, match=r"set model\.start=1, or data\.objective\.start to the role of 0"):
-        SequenceToSequence().check_model(t5, WORDS, 10)
+        SequenceToSequence().check_model(t5, WORDS)

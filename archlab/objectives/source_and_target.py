@@ -7,7 +7,7 @@ import numpy as np
 
 from archlab.errors import InputError
 from archlab.model import Model, check_causal
-from archlab.objectives.objective import UNASKED, Batch, Vocabulary, check_limit, check_vocabulary
+from archlab.objectives.objective import UNASKED, Batch, Vocabulary, check_vocabulary
 
 Start = Literal["pad", "bos", "eos", "cls"]
 Layout = Literal["encoder_decoder", "decoder"]
@@ -59,9 +59,7 @@ def _real(tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
     return np.arange(tokens.shape[1]) < length[:, None]
 
 
-def check_encoder_decoder(
-    model: Model, tokenizer: Vocabulary, start: str, source: int, target: int, name: str
-) -> None:  # fmt: skip
+def check_encoder_decoder(model: Model, tokenizer: Vocabulary, start: str, name: str) -> None:
     """Raise unless the model reads a source of tokens and writes another sequence that begins with ``start``."""
     if "source_tokens" not in model.inputs():
         raise InputError(
@@ -75,5 +73,3 @@ def check_encoder_decoder(
             f" model.start={begin}, or data.objective.start to the role of {written}"
         )
     check_causal(model)
-    check_limit(model, "S", source)
-    check_limit(model, "T", target)

@@ -94,7 +94,7 @@ def _check_same_training(old: RunConfig, new: RunConfig) -> None:
 
 def check_fits(config: RunConfig, data: Batches) -> None:
     """Raise :class:`InputError` unless the model can be asked what the data's objective asks."""
-    data.objective.check_model(config.model, data.tokenizer, config.data.length)
+    data.objective.check_model(config.model, data.tokenizer)
 
 
 def make_trainer(config: RunConfig, backend: Backend, weights: Weights) -> Trainer:
