@@ -59,7 +59,7 @@ def test_what_an_architecture_can_be(text):
         ({"architecture": "mini-gtp"}, "no architecture 'mini-gtp' in the catalogue; did you mean 'mini-gpt'"),
         ({"architecture": 3}, r"architecture is a int; give a name of the catalogue \(bart, bert"),
         ({"architecture": bigram_model(vocab=5)}, r"model\.vocab: 5 is less than"),
-        ({"architecture": bigram_model(vocab=99, positions=8)}, "length: a sequence of 16 tokens is longer than the model"),
+        ({"architecture": bigram_model(vocab=99, positions=8)}, "a sequence of 16 tokens is longer than the model"),
         ({"architecture": ModelBuilder().add_encoder(layers=1).add_attention(heads=1).add_ffn(dim=8)}, "'causal'"),
         ({"max_steps": 0}, "max_steps is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
