@@ -34,9 +34,16 @@ LEAST = {name: _least(name) for name in {case.spec_name for case in CASES}}
 TRAINED = ("LanguageModel-0", "EncoderDecoder-0")  # whose steps are tried in make test; step_test.py tries more
 
 
-def is_slow(case, law):
-    """Whether a law of an example is left to make test-all: one example has to do for what compiles most."""
-    return case.name not in TRAINED if law == "trained" else law in SLOW and case.name != LEAST[case.spec_name]
+def is_slow(case, law, backend):
+    """Whether a law of an example is left to make test-all: one example has to do for what compiles most.
+
+    In low precision a long example says more than a short one.
+    """
+    if law == "trained":
+        return case.name not in TRAINED
+    if case.name == LEAST[case.spec_name]:
+        return False
+    return law in SLOW or ((law, backend) == ("precision", "jax") and case.example.length < 512)
 
 
 @functools.lru_cache(maxsize=1)
@@ -57,7 +64,7 @@ def battery():
             for law in laws_of(case.example.spec):
                 if (law, backend) != ("sharded", "torch"):
                     marks = [pytest.mark.xdist_group(TWINS[case.name])]
-                    if is_slow(case, law):
+                    if is_slow(case, law, backend):
                         marks.append(pytest.mark.slow)
                     yield pytest.param(case, law, backend, marks=marks, id=f"{case.name}-{law}-{backend}")
 

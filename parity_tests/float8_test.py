@@ -91,6 +91,7 @@ def test_maps_that_choose_and_odd_sides_are_not_rounded():
 def losses(backend: str, policy: Policy) -> np.ndarray:
     """Of 30 steps on one batch, which the model learns by heart."""
     model = catalog_model("mini-llama", vocab=32, length=16)
+    model = model.replace(stack=model.stack.replace(repeat=1))
     tokens = np.random.default_rng(0).integers(0, 32, (4, 17), dtype=np.int32)
     batch = {"tokens": tokens[:, :-1], "targets": tokens[:, 1:]}
     rule = AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.0)
