@@ -38,7 +38,7 @@ from archlab.tokenizers import ByteTokenizer
 from archlab.training.metrics import read
 from archlab.training.runs import Run, open_run
 
-EVERY = 25  # steps between checkpoints
+EVERY = 25  # steps between checkpoints; the model is so large that they take longer than writing one, else all kills hit one
 STEPS = 100  # for each kill
 PATIENCE = 240.0  # seconds until a child has done its part, or something is wrong
 POLL = 0.0005
@@ -49,11 +49,11 @@ def config(text: Path, steps: int) -> RunConfig:
     """A small model with dropout, so that randomness has to be taken up again too."""
     layer = Block(
         mixer=Attention(heads=2, kv_heads=2, visibility="causal", bias=False, out_bias=False, dropout=0.1),
-        channel=MLP(hidden=64, activation=GELUTanh(), bias=True),
+        channel=MLP(hidden=256, activation=GELUTanh(), bias=True),
         residual=PreNorm(norm=RMSNorm(epsilon=1e-5), dropout=0.1),
     )
     model = LanguageModel(
-        vocab=256, width=32, embedding_init=Normal(std=0.1), stack=Stack(pattern=(layer,), repeat=2),
+        vocab=256, width=128, embedding_init=Normal(std=0.1), stack=Stack(pattern=(layer,), repeat=2),
         norm=RMSNorm(epsilon=1e-5), head=None,
     )  # fmt: skip
     train = TrainConfig(
@@ -61,7 +61,7 @@ def config(text: Path, steps: int) -> RunConfig:
         schedule=WarmupCosine(peak=1e-2, floor=1e-3, warmup=10, steps=steps), clip=1.0, log_every=2,
         eval_every=25, eval_batches=2, checkpoint_every=EVERY, keep=2,
     )  # fmt: skip
-    data = DataConfig(dataset=str(text), tokenizer=ByteTokenizer(), length=32, batch=4)
+    data = DataConfig(dataset=str(text), tokenizer=ByteTokenizer(), length=64, batch=8)
     return RunConfig(model=model, data=data, train=train)
 
 
