@@ -38,7 +38,7 @@ from archlab.tokenizers import ByteTokenizer
 from archlab.training.metrics import read
 from archlab.training.runs import Run, open_run
 
-EVERY = 25  # steps between checkpoints; the model is so large that they take longer than writing one, else all kills hit one
+EVERY = 25  # steps between checkpoints; the model is large enough that most of that time no checkpoint is written
 STEPS = 100  # for each kill
 PATIENCE = 240.0  # seconds until a child has done its part, or something is wrong
 POLL = 0.0005
