@@ -101,6 +101,10 @@ def _apart(name: str, backend: str, rounds: int) -> tuple[float, float, float]:
         return pool.submit(measure, name, backend, rounds).result()
 
 
+def _words(found: dict[str, Any]) -> str:
+    return "Measured on " + ", ".join(f"{name} {value}" for name, value in found.items()) + "."
+
+
 def main(
     rounds: Annotated[int, typer.Option(help="Turns of each kind.", min=2)] = 15,
     save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results/overhead.md.")] = False,
@@ -117,7 +121,7 @@ def main(
         table.add_row(*row)
     Console().print(table)
     if save:
-        lines = ["# What the training loop adds to a step", "", __doc__ or "", "", f"{environment(None, 'cpu')}", ""]
+        lines = ["# What the training loop adds to a step", "", __doc__ or "", "", _words(environment(None, "cpu")), ""]
         lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         lines += ["| " + " | ".join(row) + " |" for row in cells]
         RESULTS.write_text("\n".join(lines) + "\n")
