@@ -85,7 +85,8 @@ class StopEarly(Callback):
 class Signals:
     """While it is entered, SIGTERM and SIGINT ask a session to stop after its step; a second one ends it at once.
 
-    Only in the main thread, the only one that Python lets handle signals.
+    Only in the main thread, the only one that Python lets handle signals; and a signal that this process was started
+    to ignore, as a shell has it with what runs in the background, stays ignored.
     """
 
     def __init__(self, session: "Session") -> None:
@@ -94,7 +95,8 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

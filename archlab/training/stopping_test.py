@@ -60,6 +60,14 @@ class Kill(Callback):
             signal.raise_signal(self.number)  # handled before it returns: two that wait would be one
 
 
+@pytest.fixture(autouse=True)
+def hearing():
+    """Signals as in a terminal: a shell starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("at", [1, 6, 10, 13])
 def test_a_signal_saves_after_the_step_and_the_run_goes_on_as_if_nothing_was(config, tmp_path, at, number):
@@ -86,6 +94,12 @@ def test_a_second_signal_ends_at_once_and_harms_nothing(config, tmp_path):
         loop.train(config, BigramBackend(), out=tmp_path / "cut", callbacks=[kill])
     loop.resume(open_run(tmp_path / "cut"), config, BigramBackend())
     same_runs(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_what_is_ignored_stays_ignored(config, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    result = loop.train(config, BigramBackend(), out=tmp_path / "run", callbacks=[Kill(13, number=signal.SIGINT)])
+    assert (result.interrupted, result.steps) == (False, config.train.steps)
 
 
 def test_handlers_are_put_back(config, tmp_path):
