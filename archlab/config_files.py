@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from archlab import catalog, yaml_text
 from archlab.config import Config, convert
 from archlab.errors import InputError, nearest
+from archlab.files import write_text
 from archlab.importing import load_file
 from archlab.model import Model
 from archlab.overrides import override
@@ -151,7 +152,7 @@ def save(config: Config, path: str | Path) -> None:
     if path.suffix not in writers:
         raise InputError(f"{path}: configs are written as .yaml, .yml or .json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(writers[path.suffix](config.to_dict()), encoding="utf-8")
+    write_text(path, writers[path.suffix](config.to_dict()))
 
 
 def to_config_dict(config: Config) -> "ConfigDict":

@@ -221,7 +221,7 @@ def _learn(config: "Tokenizer", files: Sequence[str]) -> "TrainedTokenizer":
             raise InputError(_as_option(error)) from None
 
 
-# --- showing ---------------------------------------------------------------------------------------------
+# --- showing ------------------------------------------------------------------------------------------
 
 
 def _console() -> "Console":

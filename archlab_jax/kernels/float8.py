@@ -56,7 +56,6 @@ def rounded(x: Any, form: str) -> Scaled:
     largest = jnp.maximum(jnp.max(jnp.abs(x)).astype(jnp.float32), SMALLEST)
     power = jnp.frexp(LARGEST[form] / largest)[1] - 1
     one = jnp.ones((), jnp.float32)
-    unit = jnp.where(
-        jnp.isfinite(largest), jnp.ldexp(one, -power), jnp.nan
-    )  # e4m3 knows no infinity: some casts end at its largest
+    # e4m3 knows no infinity: some casts end at its largest value.
+    unit = jnp.where(jnp.isfinite(largest), jnp.ldexp(one, -power), jnp.nan)
     return Scaled((x * jnp.ldexp(one, power).astype(x.dtype)).astype(form), unit)

@@ -70,7 +70,6 @@ def rounded(x: Any, form: str) -> Scaled:
     power = torch.frexp(LARGEST[form] / largest).exponent - 1
     one = torch.ones((), device=x.device)
     scale = torch.ldexp(one, power)
-    unit = torch.where(
-        torch.isfinite(largest), torch.ldexp(one, -power), torch.nan
-    )  # e4m3 knows no infinity: some casts end at its largest
+    # e4m3 knows no infinity: some casts end at its largest value.
+    unit = torch.where(torch.isfinite(largest), torch.ldexp(one, -power), torch.nan)
     return Scaled((x * scale.to(x.dtype)).to(getattr(torch, form)), unit)
