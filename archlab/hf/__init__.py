@@ -1,0 +1,1 @@
+"""Hugging Face checkpoints and architectures: in and out."""

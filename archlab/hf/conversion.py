@@ -1,0 +1,134 @@
+"""A Hugging Face checkpoint as canonical weights and the other way, tensor by tensor."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from archlab.errors import InputError, nearest
+from archlab.hf.family import Family
+from archlab.hf.layouts import Rule, Shape, expanded
+from archlab.hf.tensors import Entry, Piece, Tensors
+from archlab.model import Model
+from archlab.spec import schema
+
+STEP = 1 << 26
+"""Bytes, about, that are transposed and written at a time."""
+
+
+class Conversion:
+    """Which tensor of a family's checkpoint is which parameter of a model of it."""
+
+    def __init__(self, family: Family, model: Model) -> None:
+        self.family, self.model = family, model
+        self.shapes: dict[str, Shape] = {path: param.shape for path, param in schema(model.root()).items()}
+        self.rules = expanded(family.tensors(model), self.shapes)
+
+    # --- theirs → ours ------------------------------------------------------------------------------------
+
+    def check(self, tensors: Tensors, where: str) -> dict[str, str]:
+        """The name in ``tensors`` of each tensor that a rule speaks of.
+
+        Raises :class:`InputError` where one is missing, has another shape or another dtype than those it is one
+        parameter with, or is left over.
+        """
+        names = self._found(tensors, where)
+        wanted = {}
+        for rule in self.rules:
+            shape, first = rule.their_shape(self.shapes), None
+            for name in rule.names(self.shapes):
+                if name not in names:
+                    raise InputError(f"{where}: the tensor {name!r} is missing; {nearest(name, names)}")
+                entry = tensors.entries[names[name]]
+                if entry.shape != shape:
+                    raise InputError(f"{where}: {name!r} has the shape {entry.shape}, but by the config it is {shape}")
+                first = first or entry
+                if entry.dtype != first.dtype:
+                    raise InputError(f"{where}: {name!r} is {entry.dtype}, the tensors beside it are {first.dtype}")
+                wanted[name] = names.pop(name)
+        for name, of in (self.family.twins or {}).items():
+            if name in names and of in wanted:
+                self._check_twin(tensors, names.pop(name), wanted[of], where)
+        if names:
+            left = sorted(names)
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise InputError(
+                f"{where}: the tensor {left[0]!r}{more} is not used by a {self.family.model_type} of this config"
+            )
+        return wanted
+
+    def _found(self, tensors: Tensors, where: str) -> dict[str, str]:
+        """Their names in full → as they stand in the file, without those that are not learned."""
+        prefix = self.family.prefix
+        bare = bool(prefix) and not any(name.startswith(prefix) for name in tensors.entries)
+        theirs = {name for rule in self.rules for name in rule.names(self.shapes)}
+        names = {}
+        for name in tensors.entries:
+            full = prefix + name if bare and name not in theirs else name
+            if not any(re.fullmatch(pattern, full) for pattern in self.family.ignored):
+                names[full] = name
+        return names
+
+    def _check_twin(self, tensors: Tensors, name: str, of: str, where: str) -> None:
+        if tensors.entries[name] != tensors.entries[of] or not np.array_equal(tensors.read(name), tensors.read(of)):
+            raise InputError(f"{where}: {name!r} differs from {of!r}, but by the config the two are one (tied)")
+
+    def ours(self, tensors: Tensors, where: str) -> Iterator[Piece]:
+        """Every parameter, made of their tensors when it is asked for; dtypes are kept."""
+        names = self.check(tensors, where)
+        for rule in self.rules:
+            dtype = tensors.entries[names[rule.names(self.shapes)[0]]].dtype
+            for index, path in enumerate(rule.ours):
+                parts = partial(self._parts_of_ours, tensors, names, rule, index)
+                yield Piece(name=path, entry=Entry(dtype=dtype, shape=self.shapes[path]), parts=parts)
+
+    def _parts_of_ours(
+        self, tensors: Tensors, names: Mapping[str, str], rule: Rule, index: int
+    ) -> Iterator[np.ndarray]:  # fmt: skip
+        for name in rule.names(self.shapes):
+            yield from _slices(rule.forward(tensors.read(names[name]), self.shapes)[index])
+
+    # --- ours → theirs --------------------------------------------------------------------------------------
+
+    def theirs(self, tensors: Tensors) -> Iterator[Piece]:
+        """Every tensor of theirs, made of our parameters when it is asked for; dtypes are kept."""
+        for rule in self.rules:
+            shape = rule.their_shape(self.shapes)
+            for expert, name in enumerate(rule.names(self.shapes)):
+                entry = Entry(dtype=tensors.entries[rule.ours[0]].dtype, shape=shape)
+                parts = partial(self._parts_of_theirs, tensors, rule, expert)
+                yield Piece(name=name, entry=entry, parts=parts)
+
+    def _parts_of_theirs(self, tensors: Tensors, rule: Rule, expert: int) -> Iterator[np.ndarray]:
+        arrays = [tensors.read(path) for path in rule.ours]
+        yield from _slices(rule.backward([array[expert] for array in arrays] if rule.stacked else arrays))
+
+
+def _slices(array: np.ndarray) -> Iterator[np.ndarray]:
+    """``array`` in parts along its first axis, so that a transposed one is copied part by part."""
+    if array.ndim < 2 or array.flags.c_contiguous:
+        yield array
+        return
+    rows = max(1, STEP // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
+
+
+def collected(pieces: Iterator[Piece]) -> dict[str, np.ndarray]:
+    """All tensors in memory."""
+    return {
+        piece.name: np.concatenate([np.atleast_1d(part) for part in piece.parts()]).reshape(piece.entry.shape)
+        for piece in pieces
+    }
+
+
+class Held:
+    """Arrays in memory, as :class:`~archlab.hf.tensors.Tensors`."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays = arrays
+        self.entries = {name: Entry(dtype=array.dtype, shape=array.shape) for name, array in arrays.items()}
+
+    def read(self, name: str) -> np.ndarray:
+        return self._arrays[name]

@@ -1,0 +1,1 @@
+"""The families: one file each, named after its ``model_type``, that holds ``FAMILY``."""

@@ -1,0 +1,119 @@
+"""Rotary positions as Hugging Face configs say them: ``rope_parameters``, or ``rope_theta`` and ``rope_scaling``."""
+
+import math
+from typing import Any, Literal
+
+from archlab.errors import InputError
+from archlab.hf.family import Mismatch
+from archlab.hf.fields import Fields
+from archlab.rotary import LinearScaling, Llama3Scaling, RoPE, RopeScaling, YarnScaling
+
+Layout = Literal["half", "interleaved"]
+
+
+def rope(
+    fields: Fields, *, theta: float = 10000.0, layout: Layout = "half", fraction: float = 1.0, layer_type: str = ""
+) -> RoPE:
+    """The rotation that a config asks for; ``theta`` and ``fraction`` are what it has where it says nothing.
+
+    ``layer_type`` names the entry of a config that has several rotations.
+    """
+    table = fields.table("rope_parameters")
+    if table is not None and layer_type and layer_type in table:
+        table = table.table(layer_type)
+    if table is None:
+        base, part = fields.number("rope_theta", theta), fields.number("partial_rotary_factor", fraction)
+        table = fields.table("rope_scaling")
+    else:
+        fields.idle("rope_theta", "partial_rotary_factor", "rope_scaling")
+        base, part = table.number("rope_theta", theta), table.number("partial_rotary_factor", fraction)
+    scaling = None if table is None else _scaling(table, fields)
+    return RoPE(theta=base, layout=layout, fraction=part, scaling=scaling)
+
+
+def _scaling(table: Fields, fields: Fields) -> RopeScaling | None:
+    table.idle("rope_theta", "partial_rotary_factor", "max_position_embeddings")
+    kind = table.text("rope_type", table.raw("type", "default"))
+    table.idle("type", "rope_type")
+    if kind not in _KINDS:
+        raise InputError(f"{table.where}: rope_type is {kind!r}; archlab has {', '.join(_KINDS)}")
+    scaling = _KINDS[kind](table, fields)
+    table.done()
+    return scaling
+
+
+def _default(table: Fields, fields: Fields) -> None:
+    table.idle("factor", "original_max_position_embeddings")
+
+
+def _linear(table: Fields, fields: Fields) -> RopeScaling:
+    return LinearScaling(factor=table.number("factor"))
+
+
+def _original(table: Fields, fields: Fields) -> int:
+    """How long sequences were before they were stretched."""
+    longest = fields.size("original_max_position_embeddings", fields.size("max_position_embeddings", 2048))
+    return table.size("original_max_position_embeddings", longest)
+
+
+def _yarn(table: Fields, fields: Fields) -> RopeScaling:
+    original = _original(table, fields)
+    factor = table.number("factor", fields.size("max_position_embeddings", original) / original)
+    given, all_dim = table.number("mscale", None), table.number("mscale_all_dim", None)
+    magnitude = table.number("attention_factor", None)
+    if magnitude is None and given and all_dim:
+        magnitude = magnitude_of(factor, given) / magnitude_of(factor, all_dim)
+    return YarnScaling(
+        factor=factor,
+        original_length=original,
+        beta_fast=table.number("beta_fast", 32.0),
+        beta_slow=table.number("beta_slow", 1.0),
+        attention_factor=magnitude,
+        ends="whole" if table.flag("truncate", True) else "exact",
+    )
+
+
+def magnitude_of(factor: float, share: float = 1.0) -> float:
+    """YaRN's factor of rotated vectors, 0.1 · share · ln(factor) + 1."""
+    return 0.1 * share * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def _llama3(table: Fields, fields: Fields) -> RopeScaling:
+    return Llama3Scaling(
+        factor=table.number("factor"),
+        low_factor=table.number("low_freq_factor"),
+        high_factor=table.number("high_freq_factor"),
+        original_length=_original(table, fields),
+    )
+
+
+_KINDS: dict[str, Any] = {"default": _default, "linear": _linear, "yarn": _yarn, "llama3": _llama3}
+
+
+# --- the other way --------------------------------------------------------------------------------------
+
+
+def rope_fields(rotary: RoPE, layout: Layout = "half") -> dict[str, Any]:
+    """``rope_parameters`` for a rotation. Raises :class:`Mismatch` where they cannot say it."""
+    if not isinstance(rotary, RoPE) or rotary.layout != layout:
+        raise Mismatch
+    table: dict[str, Any] = {"rope_type": "default", "rope_theta": rotary.theta}
+    if rotary.fraction != 1.0:
+        table["partial_rotary_factor"] = rotary.fraction
+    match rotary.scaling:
+        case None:
+            return table
+        case LinearScaling(factor=factor):
+            return table | {"rope_type": "linear", "factor": factor}
+        case Llama3Scaling() as s:
+            return table | {
+                "rope_type": "llama3", "factor": s.factor, "low_freq_factor": s.low_factor,
+                "high_freq_factor": s.high_factor, "original_max_position_embeddings": s.original_length,
+            }  # fmt: skip
+        case YarnScaling() as s:
+            given = {} if s.attention_factor is None else {"attention_factor": s.attention_factor}
+            return table | given | {
+                "rope_type": "yarn", "factor": s.factor, "original_max_position_embeddings": s.original_length,
+                "beta_fast": s.beta_fast, "beta_slow": s.beta_slow, "truncate": s.ends == "whole",
+            }  # fmt: skip
+    raise Mismatch

@@ -1,0 +1,215 @@
+"""The tensors of a checkpoint, one at a time: read from where they lie, written as they come.
+
+No file is held in memory whole, so that a checkpoint larger than memory can be converted.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ml_dtypes
+import numpy as np
+
+from archlab.errors import InputError
+
+DTYPES = {
+    "F64": np.dtype(np.float64), "F32": np.dtype(np.float32), "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16), "I64": np.dtype(np.int64), "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16), "I8": np.dtype(np.int8), "U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_),
+}  # fmt: skip
+"""What safetensors calls them; float8 and narrower ones are quantised, which archlab does not read."""
+
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What is known of a tensor before it is read."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+class Tensors(Protocol):
+    """Named tensors, read when they are asked for."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What there is."""
+        ...
+
+    def read(self, name: str) -> np.ndarray:
+        """The tensor bit for bit, in its own dtype."""
+        ...
+
+
+class SafeTensors:
+    """Those of safetensors files."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._places: dict[str, tuple[Path, int]] = {}
+        for file in files:
+            self._add(file)
+
+    def _add(self, file: Path) -> None:
+        header, start = _header(file)
+        for name, item in header.items():
+            if name == "__metadata__":
+                continue
+            if name in self.entries:
+                raise InputError(f"{file}: the tensor {name!r} is also in {self._places[name][0]}; keep one")
+            if item["dtype"] not in DTYPES:
+                known = ", ".join(DTYPES)
+                raise InputError(f"{file}: {name!r} is stored as {item['dtype']}; archlab reads {known}")
+            self.entries[name] = Entry(dtype=DTYPES[item["dtype"]], shape=tuple(item["shape"]))
+            self._places[name] = (file, start + item["data_offsets"][0])
+
+    def read(self, name: str) -> np.ndarray:
+        (file, offset), entry = self._places[name], self.entries[name]
+        return np.fromfile(file, entry.dtype, math.prod(entry.shape), offset=offset).reshape(entry.shape)
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and where their bytes begin; the library checks it first."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="numpy"):
+            pass
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            return json.loads(stream.read(length)), 8 + length
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{file} is not a whole safetensors file ({error}); it may be cut off or foreign") from None
+
+
+class TorchFiles:
+    """Those of ``pytorch_model.bin`` files, through PyTorch's reader of weights alone, which runs no code."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._held: dict[str, Any] = {}
+        for file in files:
+            self._held |= _torch_file(file)
+        self.entries = {
+            name: Entry(dtype=_numpy_dtype(tensor), shape=tuple(tensor.shape)) for name, tensor in self._held.items()
+        }
+
+    def read(self, name: str) -> np.ndarray:
+        import torch
+
+        tensor = self._held[name].contiguous()
+        if tensor.dtype == torch.bfloat16:
+            return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return tensor.numpy()
+
+
+def _torch_file(file: Path) -> dict[str, Any]:
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            f"{file} is a file of PyTorch; pip install 'archlab[torch]', or save it as safetensors"
+        ) from None
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # the library raises what its pickle reader finds
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{file} cannot be read as weights alone: {first}") from None
+    return {name: value for name, value in state.items() if hasattr(value, "shape")}
+
+
+def _numpy_dtype(tensor: Any) -> np.dtype:
+    name = str(tensor.dtype).removeprefix("torch.")
+    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+
+
+def open_folder(folder: Path) -> Tensors:
+    """The tensors of a Hugging Face folder: one safetensors file, several with an index, or PyTorch's files."""
+    for whole, index, kind in (
+        ("model.safetensors", INDEX, SafeTensors),
+        ("pytorch_model.bin", "pytorch_model.bin.index.json", TorchFiles),
+    ):
+        if (folder / index).is_file():
+            return kind(_shards(folder / index))
+        if (folder / whole).is_file():
+            return kind([folder / whole])
+    raise InputError(f"{folder} holds no weights: neither model.safetensors (or its index) nor pytorch_model.bin")
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{index} is no index of shards: {error!r}") from None
+    for name in names:
+        if Path(name).name != name or not (index.parent / name).is_file():
+            raise InputError(f"{index} names the shard {name!r}, which is not beside it")
+    return [index.parent / name for name in names]
+
+
+# --- writing --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A tensor to be written: what it is, and how its bytes come, in parts along the first axis."""
+
+    name: str
+    entry: Entry
+    parts: Callable[[], Iterator[np.ndarray]]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.entry.shape) * self.entry.dtype.itemsize
+
+
+def write(path: Path, pieces: Iterable[Piece], metadata: Mapping[str, str], on_bytes: Callable[[int], None]) -> None:
+    """A safetensors file of ``pieces``, one after the other, whole or not there; ``on_bytes`` hears of each part."""
+    pieces = list(pieces)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as stream:
+        stream.write(_encoded(pieces, metadata))
+        for piece in pieces:
+            written = 0
+            for part in piece.parts():
+                assert part.dtype == piece.entry.dtype, f"{piece.name} is {part.dtype}, not {piece.entry.dtype}"
+                data = np.ascontiguousarray(part)
+                stream.write(data.reshape(-1).view(np.uint8).data)
+                written += data.nbytes
+                on_bytes(data.nbytes)
+            assert written == piece.nbytes, f"{piece.name} has {written} bytes, not {piece.nbytes}"
+    partial.replace(path)
+
+
+def _encoded(pieces: list[Piece], metadata: Mapping[str, str]) -> bytes:
+    """The header, filled up with spaces so that the bytes after it begin at a multiple of 8."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    offset = 0
+    for piece in pieces:
+        end = offset + piece.nbytes
+        table[piece.name] = {
+            "dtype": names[piece.entry.dtype], "shape": list(piece.entry.shape), "data_offsets": [offset, end],
+        }  # fmt: skip
+        offset = end
+    text = json.dumps(table, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def sharded(pieces: Iterable[Piece], largest: int) -> list[list[Piece]]:
+    """``pieces`` in order, in shards of at most ``largest`` bytes, or of one tensor where it is larger."""
+    shards: list[list[Piece]] = [[]]
+    size = 0
+    for piece in pieces:
+        if shards[-1] and size + piece.nbytes > largest:
+            shards.append([])
+            size = 0
+        shards[-1].append(piece)
+        size += piece.nbytes
+    return shards

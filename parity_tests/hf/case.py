@@ -1,0 +1,97 @@
+"""What a case of a family is, and the model of transformers that it makes."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A tiny model of a family, with some of what its config can say.
+
+    config
+        Fields for transformers' own config class.
+    architecture
+        A class of transformers; None for the family's usual one.
+    length, batch
+        Of the tokens it is tried on: longer than any window.
+    inexact
+        Why the gate is not held to the letter for a measure ("logits", "gradient", "generation", …), by measure; shown
+        in the table.
+    """
+
+    name: str
+    config: dict[str, Any]
+    architecture: str | None = None
+    length: int = 24
+    batch: int = 2
+    inexact: dict[str, str] = field(default_factory=dict)
+
+
+def cases(model_type: str) -> tuple[Case, ...]:
+    """Those of a family."""
+    return importlib.import_module(f"parity_tests.hf.cases.{model_type}").CASES
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """transformers as float64 throughout.
+
+    Its code names float32 where it wants more than bfloat16: in norms, softmaxes, frequencies and states. Whatever it
+    calls float32 is float64 in here, so that its float64 is one.
+    """
+    double = torch.float64
+    with (
+        mock.patch.object(torch, "float32", double),
+        mock.patch.object(torch, "float", double),
+        mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
+    ):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(double)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+def their_model(model_type: str, case: Case, architecture: str, seed: int = 0) -> Any:
+    """The model of transformers in float32, evaluation mode, every parameter moved away from special values."""
+    import transformers
+
+    config = transformers.AutoConfig.for_model(model_type, **case.config)
+    config._attn_implementation = "eager"
+    torch.manual_seed(seed)
+    module = getattr(transformers, architecture)(config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim > 1:
+                parameter.copy_(noise * (0.8 / parameter.shape[-1] ** 0.5))
+            else:
+                parameter.add_(0.2 * noise)
+    return module
+
+
+def their_double(model_type: str, case: Case, architecture: str, module: Any) -> Any:
+    """The same model in float64, its tables too; use it under :func:`lifted`."""
+    import transformers
+
+    with lifted():
+        config = transformers.AutoConfig.for_model(model_type, **case.config)
+        config._attn_implementation = "eager"
+        double = getattr(transformers, architecture)(config).double().eval()
+        double.load_state_dict({name: tensor.double() for name, tensor in module.state_dict().items()}, strict=False)
+        double.tie_weights()
+    return double
+
+
+def arrays(state: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Tensors as NumPy."""
+    return {name: tensor.detach().numpy() for name, tensor in state.items()}

@@ -1,0 +1,253 @@
+"""Measures: a family's models against transformers, in float32 and float64, on both backends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from archlab.backends import find_backend
+from archlab.hf.conversion import Conversion, Held, collected
+from archlab.hf.family import Family, find
+from archlab.hf.fields import Fields
+from archlab.model import Model
+from archlab.policy import Policy
+from archlab.weights import Weights
+from parity_tests.hf.case import Case, lifted, their_double, their_model
+
+NEW = 16
+"""Tokens of a greedy continuation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A case as it stands before anything is measured."""
+
+    family: Family
+    case: Case
+    architecture: str
+    fields: dict[str, Any]
+    module: Any
+    double: Any
+    conversion: Conversion
+    weights: Weights
+    inputs: dict[str, np.ndarray]
+
+    @property
+    def model(self) -> Model:
+        return self.conversion.model
+
+
+def set_up(model_type: str, case: Case) -> Setup:
+    family = find(model_type)
+    architecture = case.architecture or family.architectures[0]
+    module = their_model(model_type, case, architecture)
+    fields = saved_config(module)
+    reader = Fields(fields)
+    spec = family.model(reader, architecture)
+    reader.done()
+    conversion = Conversion(family, spec)
+    weights = collected(conversion.ours(Held(saved_tensors(module)), "checkpoint"))
+    return Setup(
+        family=family, case=case, architecture=architecture, fields=fields, module=module,
+        double=their_double(model_type, case, architecture, module), conversion=conversion, weights=weights,
+        inputs=inputs_for(spec, case),
+    )  # fmt: skip
+
+
+def saved_config(module: Any) -> dict[str, Any]:
+    """What ``save_pretrained`` writes as config.json."""
+    import json
+
+    config = module.config
+    config.architectures = [type(module).__name__]
+    return json.loads(config.to_json_string(use_diff=False))
+
+
+def saved_tensors(module: Any) -> dict[str, np.ndarray]:
+    """What ``save_pretrained`` writes as model.safetensors, as it lies on disk."""
+    import tempfile
+    from pathlib import Path
+
+    from archlab.hf.tensors import open_folder
+
+    with tempfile.TemporaryDirectory() as folder:
+        module.save_pretrained(folder)
+        tensors = open_folder(Path(folder))
+        return {name: tensors.read(name) for name in tensors.entries}
+
+
+def inputs_for(model: Model, case: Case, seed: int = 0) -> dict[str, np.ndarray]:
+    """What a model is fed: ids below each vocabulary, numbers around 0."""
+    generator = np.random.default_rng(seed)
+    given = {}
+    for name, item in model.inputs().items():
+        if item.kind == "where":
+            continue
+        shape = (case.batch, *(case.length if isinstance(size, str) else size for size in item.shape))
+        if item.kind == "ids":
+            given[name] = generator.integers(0, item.below, shape).astype(np.int32)
+        else:
+            given[name] = generator.standard_normal(shape)
+    return given
+
+
+# --- transformers' side -----------------------------------------------------------------------------------
+
+NAMES = {
+    "tokens": "input_ids", "token_types": "token_type_ids", "image": "pixel_values", "source_tokens": "input_ids",
+    "positions": "position_ids",
+}  # fmt: skip
+"""What transformers calls a model's inputs."""
+
+
+def their_inputs(inputs: Mapping[str, np.ndarray], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The same inputs as transformers takes them."""
+    given = {}
+    for name, array in inputs.items():
+        key = "decoder_input_ids" if name == "tokens" and "source_tokens" in inputs else NAMES[name]
+        if name == "image":
+            given[key] = torch.as_tensor(array).permute(0, 3, 1, 2).to(dtype)
+        else:
+            given[key] = torch.as_tensor(array).long()
+    return given
+
+
+def their_output(module: Any, given: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Logits, or the last hidden states of a model without a head."""
+    out = module(**given)
+    for name in ("logits", "last_hidden_state", "text_embeds", "image_embeds"):
+        if getattr(out, name, None) is not None:
+            return getattr(out, name)
+    if hasattr(out, "start_logits"):
+        return torch.stack([out.start_logits, out.end_logits], dim=-1)
+    raise AssertionError(f"{type(out).__name__} has no output that is known")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theirs:
+    """transformers' output and gradients of Σ output · cotangent, by canonical parameter."""
+
+    output: np.ndarray
+    gradients: Weights
+
+
+def theirs(setup: Setup, cotangent: np.ndarray | None, *, double: bool) -> Theirs:
+    """A run of transformers, in float64 under :func:`lifted` or in float32."""
+    if double:
+        with lifted():
+            return _theirs(setup, setup.double, cotangent, torch.float64)
+    return _theirs(setup, setup.module, cotangent, torch.float32)
+
+
+def _theirs(setup: Setup, module: Any, cotangent: np.ndarray | None, dtype: torch.dtype) -> Theirs:
+    module.zero_grad()
+    output = their_output(module, their_inputs(setup.inputs, dtype))
+    if cotangent is None:
+        return Theirs(output=output.detach().numpy(), gradients={})
+    (output * torch.as_tensor(cotangent).to(output.dtype).reshape(output.shape)).sum().backward()
+    return Theirs(output=output.detach().numpy(), gradients=_gradients(setup, module))
+
+
+def _gradients(setup: Setup, module: Any) -> Weights:
+    """Gradients in our layout: they go the way of the weights, which only renames and moves numbers."""
+    values = [(p, p.detach().clone()) for p in module.parameters()]
+    with torch.no_grad():
+        for parameter, value in values:
+            parameter.copy_(torch.zeros_like(value) if parameter.grad is None else parameter.grad)
+    try:
+        return collected(setup.conversion.ours(Held(saved_tensors(module)), "gradients"))
+    finally:
+        with torch.no_grad():
+            for parameter, value in values:
+                parameter.copy_(value)
+
+
+# --- ours ---------------------------------------------------------------------------------------------------
+
+
+def cotangent_for(output: np.ndarray, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(output.shape)
+
+
+def as_theirs(setup: Setup, output: np.ndarray) -> np.ndarray:
+    """Our output in the shape of theirs: what is pooled stands at every token of ours."""
+    head = getattr(setup.model, "head", None)
+    return output[:, 0] if getattr(head, "pooling", None) is not None else output
+
+
+def ours(setup: Setup, backend: str, dtype: str, cotangent: np.ndarray) -> Theirs:
+    """A run of ours."""
+    policy, chosen = Policy.exact(dtype), find_backend(backend)
+    weights = {path: array.astype(dtype) for path, array in setup.weights.items()}
+    if cotangent is None:
+        result = chosen.run(setup.model, weights, setup.inputs, policy=policy, capture=False)
+        return Theirs(output=as_theirs(setup, result.output), gradients={})
+    spread = cotangent
+    if getattr(getattr(setup.model, "head", None), "pooling", None) is not None:
+        span = setup.model.span({name: array.shape for name, array in setup.inputs.items()})
+        spread = np.zeros((*span, cotangent.shape[-1]))
+        spread[:, 0] = cotangent
+    gradients, result = chosen.gradients(setup.model, weights, setup.inputs, spread, policy=policy)
+    return Theirs(output=as_theirs(setup, result.output), gradients=gradients)
+
+
+# --- the gate -----------------------------------------------------------------------------------------------
+
+FLOOR = 1e-7
+"""The least noise that is assumed of float32: an error of one rounding is always allowed."""
+TIMES = 3.0
+"""How often transformers' own float32 noise ours may be off."""
+EXACT = 1e-9
+"""The error allowed in float64."""
+
+
+def error(ours: np.ndarray, truth: np.ndarray) -> float:
+    """The largest difference, in units of the largest number."""
+    assert ours.shape == truth.shape, f"{ours.shape} is not {truth.shape}"
+    return float(np.abs(np.asarray(ours, np.float64) - truth).max() / max(np.abs(truth).max(), 1e-30))
+
+
+def gradient_error(ours: Weights, truth: Weights) -> float:
+    """The largest of the parameters' errors; one whose gradient is zero is to be as small as the others' noise."""
+    largest = max(float(np.abs(g).max()) for g in truth.values())
+    worst = 0.0
+    for path, gradient in truth.items():
+        scale = max(float(np.abs(gradient).max()), 1e-6 * largest)
+        worst = max(worst, float(np.abs(np.asarray(ours[path], np.float64) - gradient).max()) / scale)
+    return worst
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """What was measured of a case on a backend: float64 errors, and float32 ones in units of transformers' noise."""
+
+    exact: dict[str, float] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
+
+    def failures(self, case: Case) -> list[str]:
+        """What is beyond the gate without a reason."""
+        bad = [f"{what} in float64: {value:.1e}" for what, value in self.exact.items() if value > EXACT]
+        bad += [f"{what} in float32: {value:.1f} times" for what, value in self.noise.items() if value > TIMES]
+        return [line for line in bad if line.split()[0] not in case.inexact]
+
+
+def measure(setup: Setup, backend: str, *, float32: bool = True, gradients: bool = True) -> Verdict:
+    """Output and gradients against transformers."""
+    verdict = Verdict()
+    plain = theirs(setup, None, double=True)
+    cotangent = cotangent_for(plain.output) if gradients else None
+    truth = theirs(setup, cotangent, double=True)
+    mine = ours(setup, backend, "float64", cotangent)
+    verdict.exact["logits"] = error(mine.output, truth.output)
+    if gradients:
+        verdict.exact["gradient"] = gradient_error(mine.gradients, truth.gradients)
+    if float32:
+        single, rough = theirs(setup, cotangent, double=False), ours(setup, backend, "float32", cotangent)
+        floor = max(error(single.output, truth.output), FLOOR)
+        verdict.noise["logits"] = error(rough.output, truth.output) / floor
+        if gradients:
+            floor = max(gradient_error(single.gradients, truth.gradients), FLOOR)
+            verdict.noise["gradient"] = gradient_error(rough.gradients, truth.gradients) / floor
+    return verdict

@@ -1,0 +1,84 @@
+"""Every family against transformers: outputs and gradients, config and tensors there and back."""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from archlab.hf.conversion import Held, collected
+from archlab.hf.family import families
+from archlab.hf.fields import Fields
+from archlab.hf.matching import fields_of, match, same_function
+from parity_tests.hf.case import Case, cases
+from parity_tests.hf.conformance import Setup, measure, saved_tensors, set_up
+
+ALL = [
+    pytest.param(family, case, id=f"{family}-{case.name}", marks=pytest.mark.xdist_group(f"hf-{family}"))
+    for family in families()
+    for case in cases(family)
+]
+FIRST = [
+    pytest.param(family, cases(family)[0], id=family, marks=pytest.mark.xdist_group(f"hf-{family}"))
+    for family in families()
+]
+_made: dict[tuple[str, str], Setup] = {}
+
+
+def setup_of(family: str, case: Case) -> Setup:
+    """Made once for the tests of a case."""
+    key = (family, case.name)
+    if key not in _made:
+        _made[key] = set_up(family, case)
+    return _made[key]
+
+
+@pytest.mark.parametrize(("family", "case"), ALL)
+def test_torch_computes_what_transformers_computes_in_float64(family, case):
+    assert not measure(setup_of(family, case), "torch", float32=False).failures(case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "case"), ALL)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_backend_is_as_near_as_transformers_is_to_itself(family, case, backend):
+    assert not measure(setup_of(family, case), backend).failures(case)
+
+
+@pytest.mark.parametrize(("family", "case"), ALL)
+def test_tensors_come_back_bit_for_bit(family, case):
+    setup = setup_of(family, case)
+    theirs = saved_tensors(setup.module)
+    again = collected(setup.conversion.theirs(Held(setup.weights)))
+    twins = setup.family.twins or {}
+    assert set(again) == set(theirs) - (set(twins) - set(again))
+    for name, array in again.items():
+        assert array.dtype == theirs[name].dtype
+        assert np.array_equal(array, theirs[name]), name
+
+
+@pytest.mark.parametrize(("family", "case"), ALL)
+def test_a_config_comes_back_with_the_same_meaning(family, case):
+    setup = setup_of(family, case)
+    fields = fields_of(setup.family, setup.model)
+    assert fields is not None
+    assert setup.family.name_of(setup.model) == setup.architecture
+    again = setup.family.model(Fields(fields), setup.architecture)
+    assert same_function(again, setup.model)
+    assert match(setup.model) is not None
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_what_a_config_leaves_out_is_what_transformers_takes(family, case):
+    """An empty config makes the spec that transformers' own default config makes."""
+    import transformers
+
+    from archlab.hf.family import find
+
+    found = find(family)
+    full = transformers.AutoConfig.for_model(family).to_dict()
+    reader = Fields(full)
+    there = found.model(reader, found.architectures[0])
+    reader.done()
+    assert same_function(there, found.model(Fields({"model_type": family}), found.architectures[0]))
