@@ -30,22 +30,29 @@ class PositionTable(Map):
 
 
 class LearnedPositions(PositionTable):
-    """y = x + P[position], P of shape (P, D) learned (GPT-2, BERT)."""
+    """y = x + P[position + offset], P of shape (length + offset, D) learned (GPT-2, BERT).
+
+    offset
+        How many rows before the first position's are kept, unused: fairseq's models number positions from their
+        padding's index + 1 = 2 (OPT, BART, RoBERTa, https://arxiv.org/abs/2205.01068).
+    """
 
     length: int
+    offset: int = 0
     init: Init
 
     def check(self) -> None:
         self.require(self.length > 0, "length", "must be > 0")
+        self.require(self.offset >= 0, "offset", "must be ≥ 0")
 
     def limit(self) -> int | None:
         return self.length
 
     def params(self, width: int) -> dict[str, Param]:
-        return {"table": Param(shape=(self.length, width), axes="P D", init=self.init, fan_in=width)}
+        return {"table": Param(shape=(self.offset + self.length, width), axes="P D", init=self.init, fan_in=width)}
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
-        return x + ctx.xp.astype(m.table[ctx.positions], x.dtype)
+        return x + ctx.xp.astype(m.table[ctx.positions + self.offset], x.dtype)
 
     def cost(self, width: int, length: int) -> Cost:
         return Cost()
@@ -57,7 +64,7 @@ class LearnedPositions(PositionTable):
     def variants(cls) -> list[PositionTable]:
         from archlab.inits import Normal
 
-        return [cls(length=5000, init=Normal(std=0.02))]
+        return [cls(length=5000, init=Normal(std=0.02)), cls(length=5000, offset=2, init=Normal(std=1.0))]
 
 
 class SinusoidalPositions(PositionTable):

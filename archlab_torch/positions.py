@@ -10,8 +10,12 @@ from archlab_torch.module import Module, natives
 
 @natives.register(specs.LearnedPositions)
 class LearnedPositions(Module):
-    """y = x + P[position]."""
+    """y = x + P[position + offset]."""
 
     def forward(self, x: Any, ctx: Any) -> Any:
-        rows = self.table[: x.shape[1]] if ctx.plain else F.embedding(ctx.positions, self.table)
+        first = self.spec.offset
+        if ctx.plain:
+            rows = self.table[first : first + x.shape[1]]
+        else:
+            rows = F.embedding(ctx.positions + first, self.table)
         return x + rows.to(x.dtype)
