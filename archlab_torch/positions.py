@@ -14,8 +14,5 @@ class LearnedPositions(Module):
 
     def forward(self, x: Any, ctx: Any) -> Any:
         first = self.spec.offset
-        if ctx.plain:
-            rows = self.table[first : first + x.shape[1]]
-        else:
-            rows = F.embedding(ctx.positions + first, self.table)
+        rows = self.table[first : first + x.shape[1]] if ctx.plain else F.embedding(ctx.positions + first, self.table)
         return x + rows.to(x.dtype)
