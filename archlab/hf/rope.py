@@ -1,6 +1,7 @@
 """Rotary positions as Hugging Face configs say them: ``rope_parameters``, or ``rope_theta`` and ``rope_scaling``."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from archlab.errors import InputError
@@ -12,23 +13,43 @@ Layout = Literal["half", "interleaved"]
 
 
 def rope(
-    fields: Fields, *, theta: float = 10000.0, layout: Layout = "half", fraction: float = 1.0, layer_type: str = ""
+    fields: Fields,
+    *,
+    theta: float = 10000.0,
+    layout: Layout = "half",
+    fraction: float = 1.0,
+    layer_type: str = "",
+    unsaid: Mapping[str, Any] | None = None,
 ) -> RoPE:
     """The rotation that a config asks for; ``theta`` and ``fraction`` are what it has where it says nothing.
 
-    ``layer_type`` names the entry of a config that has several rotations.
+    ``layer_type`` names the entry of a config that has several rotations; ``unsaid`` is the table that stands for one
+    that is missing.
     """
-    table = fields.table("rope_parameters")
-    if table is not None and layer_type and layer_type in table:
-        table = table.table(layer_type)
+    table = rope_table(fields, layer_type, unsaid)
+    base, part = fields.number("rope_theta", theta), fields.number("partial_rotary_factor", fraction)
     if table is None:
-        base, part = fields.number("rope_theta", theta), fields.number("partial_rotary_factor", fraction)
-        table = fields.table("rope_scaling")
-    else:
-        fields.idle("rope_theta", "partial_rotary_factor", "rope_scaling")
-        base, part = table.number("rope_theta", theta), table.number("partial_rotary_factor", fraction)
-    scaling = None if table is None else _scaling(table, fields)
-    return RoPE(theta=base, layout=layout, fraction=part, scaling=scaling)
+        return RoPE(theta=base, layout=layout, fraction=part)
+    base, part = table.number("rope_theta", base), table.number("partial_rotary_factor", part)
+    return RoPE(theta=base, layout=layout, fraction=part, scaling=_scaling(table, fields))
+
+
+def rope_table(fields: Fields, layer_type: str = "", unsaid: Mapping[str, Any] | None = None) -> Fields | None:
+    """Where a config speaks of its rotation: ``rope_scaling``, else ``rope_parameters``, else ``unsaid``."""
+    for name in ("rope_scaling", "rope_parameters"):
+        table = fields.table(name)
+        if table is not None and table.data:
+            fields.idle("rope_parameters")
+            return table.table(layer_type) if layer_type in table else table
+    return None if unsaid is None else Fields(unsaid, fields.where)
+
+
+def whole_rope(fields: Fields, **said: Any) -> RoPE:
+    """:func:`rope` for a family that turns heads whole, where transformers would pass over a share."""
+    rotary = rope(fields, **said)
+    if rotary.fraction != 1.0:
+        raise InputError(f"{fields.where}: partial_rotary_factor is {rotary.fraction}; this family rotates whole heads")
+    return rotary
 
 
 def _scaling(table: Fields, fields: Fields) -> RopeScaling | None:
