@@ -9,6 +9,7 @@ from typing import Any
 from archlab.errors import InputError, nearest
 from archlab.hf.fields import Fields
 from archlab.hf.layouts import Rule
+from archlab.hf.tensors import Tensors
 from archlab.model import Model
 
 
@@ -39,6 +40,8 @@ class Family:
         Patterns of tensors that are not learned: masks and frequencies that older versions saved.
     twins
         Tensors that repeat another one (a tied head): theirs → the one they repeat.
+    told
+        (config, tensors) → the config as the tensors tell it, where they say what it leaves open.
     """
 
     model_type: str
@@ -50,6 +53,7 @@ class Family:
     prefix: str = ""
     ignored: tuple[str, ...] = (r".*rotary_emb\.inv_freq",)
     twins: Mapping[str, str] | None = None
+    told: Callable[[Mapping[str, Any], Tensors], Mapping[str, Any]] | None = None
 
     def name_of(self, model: Model) -> str:
         """The class of transformers that ``model`` is."""
