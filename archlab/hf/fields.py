@@ -81,6 +81,10 @@ class Fields:
         except FieldError as error:
             raise InputError(f"{self.where}: {error}") from None
 
+    def optional(self, name: str, kind: type, default: Any) -> Any:
+        """The value as a ``kind``, None where null stands there, which says "none"; ``default`` where it is missing."""
+        return self.read(name, kind, None if name in self._data else default)
+
     def size(self, name: str, default: Any = REQUIRED) -> Any:
         """A number of things: an integer > 0, or ``default``, which may be None."""
         value: Any = self.read(name, int, default)
