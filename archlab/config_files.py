@@ -1,7 +1,9 @@
-"""Config files: Python, YAML, JSON and run directories, read into checked configs and written back.
+"""Config files: Python, YAML, JSON and folders, read into checked configs and written back.
 
-A file that holds ``model`` is a run config; one whose top level has a ``type`` is a model alone. A model can be one of
-the catalogue, ``{catalog: llama-3}``, with a ``vocab`` and a ``length`` of its own where they are given.
+A folder is a run directory, a model folder (:mod:`archlab.model_folder`) or a Hugging Face model's. A file that holds
+``model`` is a run config; one whose top level has a ``type`` is a model alone. A model can be one of the catalogue,
+``{catalog: llama-3}``, with a ``vocab`` and a ``length`` of its own where they are given, or that of a folder,
+``{folder: models/llama}``.
 
 A YAML or JSON file with a ``base`` is what it changes of the file of that name beside it, mappings merged at any depth.
 One with a ``sweep`` is several run configs, see :mod:`archlab.training.sweeps`.
@@ -27,10 +29,16 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 RUN_CONFIG = "config.json"
-"""The resolved config's name in a run directory."""
+"""The resolved config's name in a run directory, and the config's in a Hugging Face folder."""
+
+SPEC = "spec.json"
+"""The spec's name in a model folder."""
 
 CATALOG = "catalog"
 """The key under which a model names an entry of the catalogue."""
+
+FOLDER = "folder"
+"""The key under which a model names a folder that it is taken from: a run's, a model's or a Hugging Face model's."""
 
 BASE = "base"
 """The key under which a file names the one that it changes."""
@@ -110,12 +118,23 @@ def from_data(data: Any) -> RunConfig | Model:
     """A run config or a model from plain data."""
     if isinstance(data, dict) and "model" in data:
         return RunConfig.from_dict(data | {"model": _from_catalog(data["model"], "model.")})
-    if isinstance(data, dict) and ("type" in data or CATALOG in data):
+    if isinstance(data, dict) and ("type" in data or CATALOG in data or FOLDER in data):
         return Model.from_dict(_from_catalog(data, ""))
+    if isinstance(data, dict) and "model_type" in data:
+        return _from_hugging_face(data)
+    if isinstance(data, dict) and {"hash", "spec"} <= data.keys():
+        return Model.from_dict(data["spec"])
     held = f"its keys are {', '.join(map(str, data)) or 'none'}" if isinstance(data, dict) else "it is no mapping"
     raise InputError(
         f"the config holds neither 'model' (a run config) nor 'type' or '{CATALOG}' (a model alone); {held}"
     )
+
+
+def _from_hugging_face(data: dict[str, Any]) -> Model:
+    """The model that the ``config.json`` of a Hugging Face folder describes."""
+    from archlab.hf.folders import spec_of
+
+    return spec_of(data)
 
 
 def in_catalog(path: str | Path) -> bool:
@@ -129,7 +148,9 @@ def is_file_name(name: str) -> bool:
 
 
 def _from_catalog(data: Any, where: str) -> Any:
-    """``data`` with a ``{catalog: name}`` that stands at ``where`` written out; anything else as it is."""
+    """``data`` with a ``{catalog: name}`` or ``{folder: path}`` at ``where`` written out; anything else as it is."""
+    if isinstance(data, dict) and FOLDER in data:
+        return _from_folder(data, where)
     if not isinstance(data, dict) or CATALOG not in data:
         return data
     sizes: dict[str, Any] = {key: value for key, value in data.items() if key != CATALOG}
@@ -143,6 +164,12 @@ def _from_catalog(data: Any, where: str) -> Any:
         return catalog.model(name, **sizes).to_dict()
     except InputError as error:
         raise InputError(f"{where}{CATALOG}: {error}") from None
+
+
+def _from_folder(data: dict[str, Any], where: str) -> Any:
+    for key in data.keys() - {FOLDER}:
+        raise InputError(f"{where}{key}: unknown beside '{FOLDER}'; the model is taken from there as it is")
+    return load_model(convert(str, data[FOLDER], f"{where}{FOLDER}")).to_dict()
 
 
 def save(config: Config, path: str | Path) -> None:
@@ -253,8 +280,9 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 def _locate(path: Path) -> Path:
     """The file that ``path`` means: itself, or the config of a run directory."""
     if path.is_dir():
-        if (path / RUN_CONFIG).is_file():
-            return path / RUN_CONFIG
+        for name in (RUN_CONFIG, SPEC):
+            if (path / name).is_file():
+                return path / name
         raise InputError(f"{path} is a folder without {RUN_CONFIG}: neither a run directory nor a config file")
     if not path.is_file():
         raise InputError(f"no such config: {path}; {_nearest_name(path) or _nearby(path)}")

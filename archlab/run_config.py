@@ -30,6 +30,9 @@ class TrainConfig(Config):
 
     steps, seed
         The number of updates, or of epochs (``{epochs: 3}``), and the seed of weights, data order and dropout.
+    start
+        Whose weights training begins with: a run, a model folder or a Hugging Face folder; null: first values by the
+        seed.
     optimizer, schedule, clip, loss
         The update rule, the learning rate of every step, the gradient norm that is clipped to (or null), and what is
         asked of the probabilities of tokens.
@@ -54,6 +57,7 @@ class TrainConfig(Config):
 
     steps: int | Epochs
     seed: int = 0
+    start: str | None = None
     optimizer: Optimizer
     schedule: Schedule
     clip: float | None

@@ -18,8 +18,8 @@ import typer
 from archlab.errors import InputError
 
 COMMANDS = (
-    "catalog", "describe", "tokenizer", "data", "train", "sweep", "runs", "eval", "generate", "lr-find",
-    "mup-check",    "parity", "diff",
+    "catalog", "describe", "tokenizer", "data", "train", "sweep", "runs", "eval", "generate", "import", "export",
+    "extend", "lr-find", "mup-check", "parity", "diff",
 )  # fmt: skip
 
 # The parent of all complaints about arguments. Typer exports only its child by name.

@@ -121,19 +121,18 @@ def _refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
 
 
 def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "tuple[Model, Weights | None, int]":
-    """The model, the weights of a run, and the length to compare at."""
+    """The model, the weights where there are some, and the length to compare at."""
     from archlab.config_files import load
     from archlab.errors import InputError
-    from archlab.training.runs import open_run
+    from archlab.saved import open_saved
 
     if not _is_run(config):
         model, longest = model_and_length(load(config, overrides))
         return model, None, longest
     if overrides:
-        raise InputError(f"{config} is a run, whose weights fit its own config: give no changes")
-    run = open_run(config)
-    model, longest = model_and_length(run.config)
-    return model, run.weights(checkpoint)[1], longest
+        raise InputError(f"{config} has weights, which fit its own config: give no changes")
+    saved = open_saved(config, checkpoint)
+    return saved.model, saved.weights, model_and_length(load(config))[1]
 
 
 def _print(console: "Console", found: "Difference", rows: int) -> None:

@@ -8,14 +8,17 @@ import typer
 EXAMPLES = (
     "archlab generate runs/first --prompt 'def '",
     "archlab generate runs/first --prompt 'def ' --prompt 'import ' --temperature 0 --backend jax --json",
+    "archlab generate downloads/gpt2 --prompt 'The sea' --backend jax",
 )
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(help="A run directory, a model folder or a Hugging Face folder.", show_default=False)
+    ],
     prompt: Annotated[list[str], typer.Option(help="What to continue; may be repeated.", show_default=False)],
     backend: Annotated[str | None, typer.Option(help="jax or torch.", show_default="the run's own")] = None,
-    checkpoint: Annotated[str, typer.Option(help="last, best, or a step.")] = "last",
+    checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Tokens to write.", show_default="200, or as many as the model has positions for")
     ] = None,
@@ -27,18 +30,17 @@ def command(
     seed: Annotated[int, typer.Option(help="Equal seeds draw equally, on every backend.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each prompt.")] = False,
 ) -> None:
-    """Continue prompts with a trained model."""
+    """Continue prompts with a trained model, or with a published one."""
     import json
 
     from archlab.backends import find_backend
     from archlab.generation import generate
     from archlab.sampling import Sampling
-    from archlab.training.runs import open_run
+    from archlab.saved import open_saved
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    opened = open_run(run)
-    chosen = find_backend(backend or opened.backend_name())
-    step, weights = opened.weights(checkpoint)
+    opened = open_saved(run, checkpoint)
+    chosen = find_backend(opened.backend_name(backend))
     stream = len(prompt) == 1 and not as_json
     unsaid = list(prompt)  # what still stands before the first piece of text
 
@@ -48,18 +50,19 @@ def command(
 
     results = generate(
         chosen,
-        opened.config.model,
-        weights,
-        opened.tokenizer(),
+        opened.model,
+        opened.weights,
+        opened.read_tokenizer(),
         prompt,
         max_new_tokens=max_new_tokens,
+        stop=opened.stop,
         sampling=sampling,
-        policy=opened.config.policy,
+        policy=opened.policy,
         on_text=show,
     )
     if stream:
         typer.echo("".join(unsaid))
         return
     for result in results:
-        record = {"prompt": result.prompt, "text": result.text, "backend": chosen.name, "step": step}
+        record = {"prompt": result.prompt, "text": result.text, "backend": chosen.name, "step": opened.step}
         typer.echo(json.dumps(record, ensure_ascii=False) if as_json else f"{result.prompt}{result.text}\n")

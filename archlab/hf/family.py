@@ -60,7 +60,7 @@ class Family:
         return self.architecture(model) if self.architecture else self.architectures[0]
 
 
-def families() -> list[str]:
+def supported() -> list[str]:
     """All that there are, by ``model_type``."""
     from archlab.hf import families as package
 
@@ -69,9 +69,9 @@ def families() -> list[str]:
 
 def find(model_type: str, where: str = "config.json") -> Family:
     """The family of a ``model_type``."""
-    if model_type not in families():
-        known = ", ".join(families())
-        hint = nearest(model_type, families())
+    if model_type not in supported():
+        known = ", ".join(supported())
+        hint = nearest(model_type, supported())
         hint = "" if hint.startswith("allowed") else f"{hint} "
         raise InputError(f"{where}: the model_type {model_type!r} is not supported; {hint}supported are {known}")
     return importlib.import_module(f"archlab.hf.families.{model_type}").FAMILY

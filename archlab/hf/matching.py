@@ -4,7 +4,7 @@ from typing import Any
 
 from archlab.config import Config, FieldError
 from archlab.errors import InputError
-from archlab.hf.family import Family, Mismatch, families, find
+from archlab.hf.family import Family, Mismatch, find, supported
 from archlab.hf.fields import Fields
 from archlab.inits import Init
 from archlab.layers import DropPath
@@ -24,7 +24,7 @@ def same_function(one: Model, other: Model) -> bool:
 
 def match(model: Model) -> tuple[Family, str, dict[str, Any]] | None:
     """The family that ``model`` is one of, the architecture, and the fields of its config; None where it is none."""
-    for name in families():
+    for name in supported():
         family = find(name)
         fields = fields_of(family, model)
         if fields is not None:

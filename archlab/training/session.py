@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from archlab import mup
+from archlab import weights as canonical
 from archlab.backends import Backend, Batch, Trainer
 from archlab.data.batches import Batches
 from archlab.errors import InputError
+from archlab.model import Model
 from archlab.optim.averaged import Averaged, averaged_weights
 from archlab.optim.optimizer import OptimizerState, find
 from archlab.run_config import Epochs, RunConfig
@@ -55,8 +57,18 @@ class TrainResult:
 
 
 def first_weights(config: RunConfig) -> Weights:
-    """The weights that a run starts from."""
+    """The weights that a run starts from, float32: those of ``train.start``, or first values."""
+    if config.train.start is not None:
+        return _given_weights(config.train.start, config.model)
     return mup.starting(config.model, config.train.optimizer, config.train.seed)
+
+
+def _given_weights(path: str, model: Model) -> Weights:
+    from archlab.saved import open_saved
+
+    weights = {name: array.astype(np.float32) for name, array in open_saved(path).weights.items()}
+    canonical.check(model.root(), weights, f"train.start: {path}")
+    return weights
 
 
 def steps_of(config: RunConfig) -> int:

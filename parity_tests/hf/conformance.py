@@ -43,12 +43,12 @@ def set_up(model_type: str, case: Case) -> Setup:
     family = find(model_type)
     architecture = case.architecture or family.architectures[0]
     module = their_model(model_type, case, architecture)
-    fields = saved_config(module)
-    reader = Fields(fields)
+    fields, saved = saved_config(module), Held(saved_tensors(module))
+    reader = Fields(family.told(fields, saved) if family.told else fields)
     spec = family.model(reader, architecture)
     reader.done()
     conversion = Conversion(family, spec)
-    weights = collected(conversion.ours(Held(saved_tensors(module)), "checkpoint"))
+    weights = collected(conversion.ours(saved, "checkpoint"))
     return Setup(
         family=family, case=case, architecture=architecture, fields=fields, module=module,
         double=their_double(model_type, case, architecture, module), conversion=conversion, weights=weights,
@@ -251,3 +251,85 @@ def measure(setup: Setup, backend: str, *, float32: bool = True, gradients: bool
             floor = max(gradient_error(single.gradients, truth.gradients), FLOOR)
             verdict.noise["gradient"] = gradient_error(rough.gradients, truth.gradients) / floor
     return verdict
+
+
+# --- padding and generation ---------------------------------------------------------------------------------
+
+
+def is_generative(setup: Setup) -> bool:
+    """Whether it writes token by token."""
+    from archlab.model import TokenModel
+
+    return isinstance(setup.model, TokenModel)
+
+
+def is_paddable(setup: Setup) -> bool:
+    """Whether rows of it may be of unequal length."""
+    return "tokens" in setup.inputs and "source_tokens" not in setup.inputs
+
+
+def padded_error(setup: Setup, backend: str, side: str) -> float:
+    """The largest float64 difference at real tokens in rows of unequal length, filled up on one side."""
+    tokens = setup.inputs["tokens"]
+    lengths = [tokens.shape[1] - 5 * row for row in range(len(tokens))]
+    segments = np.zeros_like(tokens)
+    for row, length in enumerate(lengths):
+        segments[row, slice(-length, None) if side == "left" else slice(length)] = 1
+    positions = np.maximum(np.cumsum(segments, axis=1) - 1, 0)
+    given = their_inputs(setup.inputs, torch.float64) | {"attention_mask": torch.as_tensor(segments).long()}
+    if side == "left" and takes_positions(setup.double):
+        given["position_ids"] = torch.as_tensor(positions).long()
+    with lifted(), torch.no_grad():
+        truth = their_output(setup.double, given).numpy()
+    weights = {path: array.astype(np.float64) for path, array in setup.weights.items()}
+    inputs = setup.inputs | {"segments": segments}
+    result = find_backend(backend).run(setup.model, weights, inputs, policy=Policy.exact("float64"), capture=False)
+    mine = as_theirs(setup, result.output) if side == "right" else result.output
+    if mine.ndim == truth.ndim == 2:
+        return error(mine, truth)
+    real = segments > 0
+    return error(mine[real], truth[real])
+
+
+def takes_positions(module: Any) -> bool:
+    import inspect
+
+    return "position_ids" in inspect.signature(module.forward).parameters
+
+
+def their_continuation(setup: Setup, count: int = NEW) -> np.ndarray:
+    """Greedy tokens (B, count) of transformers' own generate, in float64."""
+    tokens = setup.inputs["tokens"]
+    given = {"input_ids": torch.as_tensor(tokens).long(), "attention_mask": torch.ones(tokens.shape, dtype=torch.long)}
+    settings = setup.double.generation_config
+    settings.eos_token_id = settings.pad_token_id = settings.bos_token_id = None
+    start = getattr(setup.model, "start", None)
+    if start is not None:
+        source = setup.inputs["source_tokens"]
+        given = {
+            "input_ids": torch.as_tensor(source).long(), "attention_mask": torch.ones(source.shape, dtype=torch.long),
+            "decoder_start_token_id": start,
+        }  # fmt: skip
+        settings.forced_eos_token_id = settings.forced_bos_token_id = None
+    with lifted(), torch.no_grad():
+        out = setup.double.generate(**given, do_sample=False, max_new_tokens=count, num_beams=1)
+    return out[:, -count:].numpy()
+
+
+def our_continuation(setup: Setup, backend: str, count: int = NEW) -> np.ndarray:
+    """Greedy tokens (B, count) of a backend's decoder, in float64."""
+    tokens = setup.inputs["tokens"]
+    first = {name: array for name, array in setup.inputs.items() if name.startswith("source_")}
+    start = getattr(setup.model, "start", None)
+    prompt = tokens if start is None else np.full((len(tokens), 1), start, np.int32)
+    weights = {path: array.astype(np.float64) for path, array in setup.weights.items()}
+    length = max([prompt.shape[1] + count, *(array.shape[1] for array in first.values())])
+    decoder = find_backend(backend).decoder(
+        setup.model, weights, batch=len(prompt), length=length, policy=Policy.exact("float64")
+    )
+    logits, drawn = decoder.prefill(prompt, **first), []
+    for step in range(count):
+        drawn.append(np.asarray(logits).argmax(axis=-1).astype(np.int32))
+        if step + 1 < count:
+            logits = decoder.step(drawn[-1])
+    return np.stack(drawn, axis=1)

@@ -1,5 +1,6 @@
 """Every family against transformers: outputs and gradients, config and tensors there and back."""
 
+import importlib
 import os
 
 import numpy as np
@@ -8,20 +9,31 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from archlab.hf.conversion import Held, collected
-from archlab.hf.family import families
+from archlab.hf.family import of_fields, supported
 from archlab.hf.fields import Fields
 from archlab.hf.matching import fields_of, match, same_function
 from parity_tests.hf.case import Case, cases
-from parity_tests.hf.conformance import Setup, measure, saved_tensors, set_up
+from parity_tests.hf.conformance import (
+    EXACT,
+    Setup,
+    is_generative,
+    is_paddable,
+    measure,
+    our_continuation,
+    padded_error,
+    saved_tensors,
+    set_up,
+    their_continuation,
+)
 
 ALL = [
     pytest.param(family, case, id=f"{family}-{case.name}", marks=pytest.mark.xdist_group(f"hf-{family}"))
-    for family in families()
+    for family in supported()
     for case in cases(family)
 ]
 FIRST = [
     pytest.param(family, cases(family)[0], id=family, marks=pytest.mark.xdist_group(f"hf-{family}"))
-    for family in families()
+    for family in supported()
 ]
 _made: dict[tuple[str, str], Setup] = {}
 
@@ -46,6 +58,25 @@ def test_a_backend_is_as_near_as_transformers_is_to_itself(family, case, backend
     assert not measure(setup_of(family, case), backend).failures(case)
 
 
+@pytest.mark.parametrize(("family", "case"), FIRST)
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
+def test_padding_changes_nothing(family, case, backend):
+    setup = setup_of(family, case)
+    if not is_paddable(setup):
+        pytest.skip("its rows are all of one length")
+    assert padded_error(setup, backend, "left") <= EXACT
+    assert padded_error(setup, backend, "right") <= EXACT
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
+def test_a_greedy_continuation_is_transformers_own(family, case, backend):
+    setup = setup_of(family, case)
+    if not is_generative(setup):
+        pytest.skip("it writes nothing")
+    assert np.array_equal(our_continuation(setup, backend), their_continuation(setup))
+
+
 @pytest.mark.parametrize(("family", "case"), ALL)
 def test_tensors_come_back_bit_for_bit(family, case):
     setup = setup_of(family, case)
@@ -67,6 +98,24 @@ def test_a_config_comes_back_with_the_same_meaning(family, case):
     again = setup.family.model(Fields(fields), setup.architecture)
     assert same_function(again, setup.model)
     assert match(setup.model) is not None
+
+
+def published() -> list:
+    """Configs of published checkpoints, as families' files of cases have them."""
+    found = []
+    for family in supported():
+        module = importlib.import_module(f"parity_tests.hf.cases.{family}")
+        found += [pytest.param(family, c, id=f"{family}-{n}") for n, c in getattr(module, "PUBLISHED", {}).items()]
+    return found
+
+
+@pytest.mark.parametrize(("family", "config"), published())
+def test_published_configs_are_understood(family, config):
+    reader = Fields({"model_type": family} | config)
+    found, architecture = of_fields(reader)
+    model = found.model(reader, architecture)
+    reader.done()
+    assert fields_of(found, model) is not None
 
 
 @pytest.mark.parametrize(("family", "case"), FIRST)

@@ -1,0 +1,81 @@
+"""What a model card says of training and parity, measured or read from the run."""
+
+from typing import Any
+
+import numpy as np
+
+from archlab import reference
+from archlab.backends import backend_names, find_backend
+from archlab.errors import InputError
+from archlab.hf.source import Source
+from archlab.model import Model
+from archlab.policy import Policy
+from archlab.training.metrics import read
+from archlab.weights import Weights
+
+LARGEST = 20_000_000
+"""Parameters up to which the definition, which is slow, is run for comparison."""
+LENGTH = 32
+
+
+def facts_of(source: Source, *, parity: bool) -> dict[str, Any]:
+    """Training facts of a run, and how far each installed backend is from the definition."""
+    facts: dict[str, Any] = {"name": source.path.resolve().name}
+    if source.run is not None:
+        facts["training"] = _training(source)
+    if parity:
+        figures = parity_figures(source)
+        if figures:
+            facts["parity"] = figures
+    return facts
+
+
+def _training(source: Source) -> dict[str, Any]:
+    run = source.run
+    assert run is not None
+    rows = (
+        [row for row in read(run.metrics_path) if row.step <= (source.step or 0)] if run.metrics_path.exists() else []
+    )
+    found: dict[str, Any] = {
+        "step": source.step, "data": run.config.data.label(), "length": run.config.data.length,
+        "batch": run.config.data.batch, "optimizer": type(run.config.train.optimizer).__name__,
+        "backend": run.backend_name(),
+    }  # fmt: skip
+    for split, name in (("train", "training loss"), ("val", "held-out loss")):
+        losses = [row.loss for row in rows if row.split == split]
+        if losses:
+            found[name] = round(losses[-1], 4)
+    return found
+
+
+def parity_figures(source: Source) -> dict[str, float]:
+    """The largest float64 difference of each backend's output from the definition's, relative to its largest number."""
+    arrays = {name: source.tensors.read(name) for name in source.tensors.entries}
+    if sum(array.size for array in arrays.values()) > LARGEST:
+        return {}
+    weights: Weights = {name: array.astype(np.float64) for name, array in arrays.items()}
+    inputs = trial_inputs(source.model)
+    truth = reference.run(source.model, weights, inputs).output
+    found = {}
+    for name in backend_names():
+        try:
+            backend = find_backend(name)
+        except InputError:  # its framework is not installed
+            continue
+        result = backend.run(source.model, weights, inputs, policy=Policy.exact("float64"), capture=False)
+        found[name] = float(np.abs(result.output - truth).max() / np.abs(truth).max())
+    return found
+
+
+def trial_inputs(model: Model, length: int = LENGTH) -> dict[str, np.ndarray]:
+    """One row of what a model is fed."""
+    generator = np.random.default_rng(0)
+    given = {}
+    for name, item in model.inputs().items():
+        if item.kind == "where":
+            continue
+        limit = model.limit("S" if "S" in item.shape else "T") or length
+        shape = (1, *(min(length, limit) * item.unit if isinstance(size, str) else size for size in item.shape))
+        ids = item.kind == "ids"
+        given[name] = generator.integers(0, item.below, shape) if ids else generator.standard_normal(shape)
+    return given
