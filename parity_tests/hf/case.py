@@ -1,7 +1,7 @@
 """What a case of a family is, and the model of transformers that it makes."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,8 @@ class Case:
     inexact
         Why the gate is not held to the letter for a measure ("logits", "gradient", "generation", …), by measure; shown
         in the table.
+    prepare
+        What is done to a new model of transformers before it gets its weights, where no config says it: (module).
     """
 
     name: str
@@ -32,6 +34,18 @@ class Case:
     length: int = 24
     batch: int = 2
     inexact: dict[str, str] = field(default_factory=dict)
+    prepare: Callable[[Any], None] | None = None
+
+    def new(self, model_type: str, architecture: str) -> Any:
+        """A model of transformers with the weights that its class begins with."""
+        import transformers
+
+        config = transformers.AutoConfig.for_model(model_type, **self.config)
+        config._attn_implementation = "eager"
+        module = getattr(transformers, architecture)(config).eval()
+        if self.prepare:
+            self.prepare(module)
+        return module
 
 
 def cases(model_type: str) -> tuple[Case, ...]:
@@ -62,12 +76,8 @@ def lifted() -> Iterator[None]:
 
 def their_model(model_type: str, case: Case, architecture: str, seed: int = 0) -> Any:
     """The model of transformers in float32, evaluation mode, every parameter moved away from special values."""
-    import transformers
-
-    config = transformers.AutoConfig.for_model(model_type, **case.config)
-    config._attn_implementation = "eager"
     torch.manual_seed(seed)
-    module = getattr(transformers, architecture)(config).eval()
+    module = case.new(model_type, architecture)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -81,14 +91,10 @@ def their_model(model_type: str, case: Case, architecture: str, seed: int = 0) -
 
 def their_double(model_type: str, case: Case, architecture: str, module: Any) -> Any:
     """The same model in float64, its tables too; use it under :func:`lifted`."""
-    import transformers
-
     with lifted():
-        config = transformers.AutoConfig.for_model(model_type, **case.config)
-        config._attn_implementation = "eager"
-        double = getattr(transformers, architecture)(config).double().eval()
+        double = case.new(model_type, architecture).double()
         double.load_state_dict({name: tensor.double() for name, tensor in module.state_dict().items()}, strict=False)
-        double.tie_weights()
+        double.tie_weights(recompute_mapping=False)
     return double
 
 
