@@ -32,6 +32,7 @@ from archlab.fronts.patches import Patches
 from archlab.fronts.tokens import Tokens
 from archlab.heads.classifier import Classifier
 from archlab.heads.masked_token import MaskedTokenHead
+from archlab.heads.span import SpanHead
 from archlab.heads.transform import Transform
 from archlab.importing import doors, load_file
 from archlab.inits import Constant, FanInNormal, FanInUniform, Init, Normal, Ones, TruncatedNormal, Uniform, Zeros
@@ -73,7 +74,15 @@ from archlab.policy import Mesh, Policy
 from archlab.positions import LearnedPositions, SinusoidalPositions
 from archlab.recurrence import Decay
 from archlab.residuals import OutputNorm, PlainResidual, PostNorm, PreNorm, SandwichNorm
-from archlab.rotary import LinearScaling, Llama3Scaling, NTKScaling, RoPE, YarnScaling
+from archlab.rotary import (
+    DynamicNTKScaling,
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    NTKScaling,
+    RoPE,
+    YarnScaling,
+)
 from archlab.score_bias import ALiBi, PublishedBias, RelativeBias, ReusedBias
 from archlab.selection import TopBlocks
 from archlab.spec import Channel, Cost, Example, Layer, Map, Mixer, Norm, Param, Part, Shared, Spec, State
@@ -129,6 +138,7 @@ __all__ = [
     "DecoderBlock",
     "DropPath",
     "Dropout",
+    "DynamicNTKScaling",
     "EarlyExitModel",
     "Embedding",
     "Encoder",
@@ -165,6 +175,7 @@ __all__ = [
     "LinearScaling",
     "Lion",
     "Llama3Scaling",
+    "LongRopeScaling",
     "LowRank",
     "Mamba",
     "Mamba2",
@@ -213,6 +224,7 @@ __all__ = [
     "Sigmoid",
     "SignStep",
     "SinusoidalPositions",
+    "SpanHead",
     "Spec",
     "SquaredReLU",
     "Stack",

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from archlab.config import Config
-from archlab.ops import angles, upcast
+from archlab.config import Config, FieldError
+from archlab.ops import angles, statistics_dtype, upcast
 from archlab.spec import Example, Map, Parts
 
 
@@ -27,6 +27,9 @@ class RopeScaling(Config):
     def magnitude(self) -> float:
         """What the rotated vectors are multiplied with."""
         return 1.0
+
+    def fit(self, pairs: int) -> None:
+        """Raise with :meth:`fail` if it cannot change the rates of ``pairs`` pairs."""
 
 
 class LinearScaling(RopeScaling):
@@ -115,6 +118,87 @@ class Llama3Scaling(RopeScaling):
         return (1 - blend) * rates / self.factor + blend * rates
 
 
+class LengthScaling(RopeScaling):
+    """A change of the frequencies that depends on how long a token's document is, as far as it is known.
+
+    Its length is its latest position + 1. In decoding, that is the latest of the new tokens: earlier keys stay as they
+    were turned when they came, and the outputs of a document that grows are not those of one pass over it.
+    """
+
+    abstract = True
+
+    def rates(self, rates: np.ndarray, theta: float) -> np.ndarray:
+        """What :meth:`at` starts from: by default as they are."""
+        return rates
+
+    def at(self, ctx: Any, rates: Any, lengths: Any) -> Any:
+        """The changed radians a position, (B, T or 1, R/2), in documents of ``lengths`` (B, T or 1)."""
+        raise NotImplementedError
+
+
+def document_lengths(ctx: Any) -> Any:
+    """(B, T), or (B, 1) where a row is one document: the latest position of each token's document, plus 1."""
+    xp = ctx.xp
+    if ctx.segments is None:
+        return xp.max(ctx.positions, axis=1, keepdims=True) + 1
+    same = ctx.segments[:, :, None] == ctx.segments[:, None, :]
+    positions = ctx.positions[:, None, :]
+    return xp.max(xp.where(same, positions, xp.zeros_like(positions)), axis=2) + 1
+
+
+class DynamicNTKScaling(LengthScaling):
+    """Dynamic NTK: theta grows with the length L, once it exceeds ``original_length`` L₀, so that pair i slows by
+    s^(2i/(R−2)), s = 1 + factor · (L/L₀ − 1): the slowest by s, the fastest not at all.
+
+    As transformers has it (rope_type "dynamic"), after
+    https://www.reddit.com/r/LocalLLaMA/comments/14mrgpr/dynamically_scaled_rope_further_increases/.
+    """
+
+    factor: float
+    original_length: int
+
+    def check(self) -> None:
+        self.require(self.factor >= 1, "factor", "must be ≥ 1")
+        self.require(self.original_length > 0, "original_length", "must be > 0")
+
+    def fit(self, pairs: int) -> None:
+        self.require(pairs > 1, "factor", "changes nothing where a single pair turns, the fastest")
+
+    def at(self, ctx: Any, rates: Any, lengths: Any) -> Any:
+        xp, pairs = ctx.xp, rates.shape[-1]
+        over = xp.astype(xp.maximum(lengths - self.original_length, xp.zeros_like(lengths)), rates.dtype)
+        stretch = over * (self.factor / self.original_length) + 1.0
+        share = ctx.constant(np.arange(pairs, dtype=np.float64) / (pairs - 1), rates.dtype)
+        return rates * xp.exp(-xp.log(stretch)[:, :, None] * share)
+
+
+class LongRopeScaling(LengthScaling):
+    """LongRoPE (https://arxiv.org/abs/2402.13753): pair i slows by ``short[i]`` in documents of ``original_length`` at
+    most, and by ``long[i]`` in longer ones. Rotated vectors are multiplied by ``attention_factor`` in both (Phi-3).
+    """
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    original_length: int
+    attention_factor: float
+
+    def check(self) -> None:
+        self.require(all(factor > 0 for factor in self.short), "short", "must hold numbers > 0")
+        self.require(all(factor > 0 for factor in self.long), "long", "must hold numbers > 0")
+        self.require(self.original_length > 0, "original_length", "must be > 0")
+
+    def fit(self, pairs: int) -> None:
+        for name in ("short", "long"):
+            self.require(len(getattr(self, name)) == pairs, name, f"must hold {pairs} numbers, one for each pair")
+
+    def at(self, ctx: Any, rates: Any, lengths: Any) -> Any:
+        short, long = (ctx.constant(1.0 / np.asarray(factors), rates.dtype) for factors in (self.short, self.long))
+        return rates * ctx.xp.where((lengths > self.original_length)[:, :, None], long, short)
+
+    def magnitude(self) -> float:
+        return self.attention_factor
+
+
 class Rotary(Map):
     """A map that turns the heads of queries or keys, (B, T, H, K) → (B, T, H, K), by their positions."""
 
@@ -152,6 +236,11 @@ class RoPE(Rotary):
 
     def parts(self, width: int) -> Parts:
         self.require(self.rotated(width) > 0, "fraction", f"rotates nothing of a head of size {width}; raise it")
+        if self.scaling is not None:
+            try:
+                self.scaling.fit(self.rotated(width) // 2)
+            except FieldError as error:
+                raise error.inside("scaling") from None
         return {}
 
     def rates(self, width: int) -> np.ndarray:
@@ -165,12 +254,21 @@ class RoPE(Rotary):
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
         xp, size = ctx.xp, self.rotated(x.shape[-1])
-        phase = angles(ctx, ctx.positions, self.rates(x.shape[-1]), x)[:, :, None, :]
+        phase = self.phases(x, ctx)[:, :, None, :]
         cos, sin = xp.cos(phase) * self.magnitude(), xp.sin(phase) * self.magnitude()
         wide = upcast(xp, x[..., :size])
         a, b = self._pairs(wide)
         turned = self._join(xp, a * cos - b * sin, b * cos + a * sin)
         return xp.concat([xp.astype(turned, x.dtype), x[..., size:]], axis=-1)
+
+    def phases(self, x: Any, ctx: Any) -> Any:
+        """(B, T, R/2): how far the pairs of x (B, T, H, K) turn."""
+        rates = self.rates(x.shape[-1])
+        if not isinstance(self.scaling, LengthScaling):
+            return angles(ctx, ctx.positions, rates, x)
+        dtype = statistics_dtype(ctx.xp, x)
+        rates = self.scaling.at(ctx, ctx.constant(rates, dtype), document_lengths(ctx))
+        return ctx.xp.astype(ctx.positions, dtype)[..., None] * rates
 
     def _pairs(self, x: Any) -> tuple[Any, Any]:
         if self.layout == "half":
@@ -189,6 +287,9 @@ class RoPE(Rotary):
 
         yarn = YarnScaling(factor=4.0, original_length=1024, beta_fast=8.0)
         llama3 = Llama3Scaling(factor=8.0, low_factor=1.0, high_factor=4.0, original_length=64)
+        dynamic = DynamicNTKScaling(factor=2.0, original_length=8)
+        long = LongRopeScaling(short=(1.0, 1.5), long=(2.0, 5.0), original_length=8, attention_factor=1.2)
+        grows = (("decode", "earlier keys were turned at the rates of a shorter document"),)
         return [
             attention_example(rotary=cls(theta=10000.0, layout="half"), length=520),
             attention_example(rotary=cls(theta=500.0, layout="interleaved", fraction=0.5)),
@@ -196,4 +297,8 @@ class RoPE(Rotary):
             attention_example(rotary=cls(theta=10000.0, layout="interleaved", scaling=NTKScaling(factor=4.0))),
             attention_example(rotary=cls(theta=10000.0, layout="half", scaling=yarn), head_size=16),
             attention_example(rotary=cls(theta=10000.0, layout="half", scaling=llama3), head_size=16),
+            attention_example(
+                rotary=cls(theta=10000.0, layout="half", scaling=dynamic), head_size=8, length=24, waive=grows
+            ),
+            attention_example(rotary=cls(theta=100.0, layout="interleaved", scaling=long), length=24, waive=grows),
         ]

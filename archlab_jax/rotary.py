@@ -20,6 +20,8 @@ class RoPE(Module):
     def forward(self, x: Any, ctx: Any) -> Any:
         wide = upcast(jnp, x[..., : self.size])
         rates = jnp.asarray(self.spec.rates(x.shape[-1]), dtype=wide.dtype)
+        if isinstance(self.spec.scaling, specs.LengthScaling):
+            rates = self.spec.scaling.at(ctx, rates, specs.document_lengths(ctx))
         phase = (ctx.positions.astype(wide.dtype)[..., None] * rates)[:, :, None]
         cos, sin = jnp.cos(phase) * self.magnitude, jnp.sin(phase) * self.magnitude
         half = self.spec.layout == "half"

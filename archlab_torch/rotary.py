@@ -21,7 +21,10 @@ class RoPE(Module):
 
     def forward(self, x: Any, ctx: Any) -> Any:
         dtype = wide_dtype(x)
-        phase = (ctx.positions.to(dtype)[..., None] * self.rates.to(dtype))[:, :, None]
+        rates = self.rates.to(dtype)
+        if isinstance(self.spec.scaling, specs.LengthScaling):
+            rates = self.spec.scaling.at(ctx, rates, specs.document_lengths(ctx))
+        phase = (ctx.positions.to(dtype)[..., None] * rates)[:, :, None]
         cos, sin = torch.cos(phase) * self.magnitude, torch.sin(phase) * self.magnitude
         half = self.spec.layout == "half"
         wide = x[..., : self.size].to(dtype)
