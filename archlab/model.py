@@ -173,6 +173,8 @@ class LanguageModel(TokenModel):
         Applied to the embeddings, in this order.
     norm
         Before the logits; None after post-norm blocks.
+    logit_scale
+        Logits are multiplied with it (Falcon-H1: what muP asks for), before the softcap.
     softcap
         c: logits become c · tanh(logits / c).
     """
@@ -182,11 +184,13 @@ class LanguageModel(TokenModel):
     dropout: float = 0.0
     stack: Stack
     norm: Norm | None
+    logit_scale: float | None = None
     softcap: float | None = None
 
     def check(self) -> None:
         super().check()
         self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
+        self.require(self.logit_scale is None or self.logit_scale > 0, "logit_scale", "must be > 0 or null")
         self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
 
     def parts(self, width: int) -> Parts:
@@ -209,7 +213,7 @@ class LanguageModel(TokenModel):
 
     def logits(self, m: Any, x: Any, ctx: Any) -> Any:
         """(B, T, D) → (B, T, V)."""
-        logits = super().logits(m, x, ctx)
+        logits = scaled(ctx, super().logits(m, x, ctx), self.logit_scale)
         if self.softcap:
             logits = self.softcap * ctx.xp.tanh(upcast(ctx.xp, logits) / self.softcap)
         return logits
@@ -222,7 +226,7 @@ class LanguageModel(TokenModel):
         learned = LearnedPositions(length=5000, init=Normal(std=0.5))
         return [
             Example(spec=tiny_model(head=Head(bias=True))),
-            Example(spec=tiny_model(softcap=3.0, embedding_scale=4.0, norm=None, repeat=1)),
+            Example(spec=tiny_model(softcap=3.0, logit_scale=0.5, embedding_scale=4.0, norm=None, repeat=1)),
             Example(spec=tiny_model(positions=learned, dropout=0.1, repeat=1, head=Head(bias=False)), length=516),
             Example(spec=tiny_model(embedding_norm=LayerNorm(epsilon=1e-5, bias=True), repeat=1)),
         ]

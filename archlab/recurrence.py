@@ -75,10 +75,18 @@ class Decay(Config):
         The law of log A, which is what is stored.
     step
         The law of b.
+    lowest, highest
+        What Δ is clipped to; None for no highest.
     """
 
     rate: Init = LogUniform(low=1.0, high=16.0)
     step: Init = InverseSoftplus(low=1e-3, high=0.1)
+    lowest: float = 0.0
+    highest: float | None = None
+
+    def check(self) -> None:
+        self.require(self.lowest >= 0, "lowest", "must be ≥ 0")
+        self.require(self.highest is None or self.highest > self.lowest, "highest", f"must exceed {self.lowest}")
 
     def params(self, heads: int) -> dict[str, Param]:
         """The parameters of the mixer that has this decay: log A and b."""
@@ -91,5 +99,10 @@ class Decay(Config):
         """log α and Δ (B, T, H) from s (B, T, H), in float32 at least."""
         xp, step = ctx.xp, upcast(ctx.xp, step)
         step = step + xp.astype(m.step_bias, step.dtype)
-        step = softplus(xp, step)
+        step = self.clipped(xp, softplus(xp, step))
         return -xp.exp(xp.astype(m.log_rate, step.dtype)) * step, step
+
+    def clipped(self, xp: Any, step: Any) -> Any:
+        """Δ between its bounds."""
+        step = xp.where(step < self.lowest, xp.full_like(step, self.lowest), step) if self.lowest else step
+        return step if self.highest is None else xp.where(step > self.highest, xp.full_like(step, self.highest), step)

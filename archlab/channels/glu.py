@@ -9,12 +9,14 @@ from archlab.spec import Channel, Example, Parts
 
 
 class GLU(Channel):
-    """y = (f(x W_gate) ⊙ (x W_up + c)) W_down  (https://arxiv.org/abs/2002.05202); f = SiLU gives SwiGLU.
+    """y = (f(s x W_gate) ⊙ (x W_up + c)) W_down · s'  (https://arxiv.org/abs/2002.05202); f = SiLU gives SwiGLU.
 
     limit
         f sees min(x W_gate, limit), and x W_up is clipped to ±limit (gpt-oss, https://arxiv.org/abs/2508.10925: 7).
     up_offset
         c (gpt-oss: 1).
+    gate_scale, out_scale
+        s and s' (Falcon-H1, https://arxiv.org/abs/2507.22448: what muP asks for); biases are multiplied too.
     """
 
     hidden: int
@@ -22,6 +24,8 @@ class GLU(Channel):
     bias: bool
     limit: float | None = None
     up_offset: float = 0.0
+    gate_scale: float = 1.0
+    out_scale: float = 1.0
     init: Init = FanInNormal()
     out_init: Init = FanInNormal()
 
@@ -42,11 +46,13 @@ class GLU(Channel):
 
     def join(self, m: Any, gate: Any, up: Any, ctx: Any) -> Any:
         """y from x W_gate and x W_up."""
+        gate = gate if self.gate_scale == 1.0 else gate * self.gate_scale
         if self.limit is not None:
             gate = below(ctx.xp, gate, self.limit)
             up = -below(ctx.xp, -below(ctx.xp, up, self.limit), self.limit)
         up = up + self.up_offset if self.up_offset else up
-        return m.down(m.activation(gate, ctx) * up, ctx)
+        y = m.down(m.activation(gate, ctx) * up, ctx)
+        return y if self.out_scale == 1.0 else y * self.out_scale
 
     def saved(self, width: int, length: int) -> float:
         return 2.0 * self.hidden - width  # both factors; gate and up share one input
@@ -57,6 +63,7 @@ class GLU(Channel):
             Example(spec=cls(hidden=24, activation=SiLU(), bias=False)),
             Example(spec=cls(hidden=20, activation=GELUErf(), bias=True)),
             Example(spec=cls(hidden=12, activation=SiLU(), bias=True, limit=0.7, up_offset=1.0)),
+            Example(spec=cls(hidden=12, activation=SiLU(), bias=True, gate_scale=0.6, out_scale=1.7), width=8),
         ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from archlab.activations import Activation, SiLU
+from archlab.activations import Activation, GELUTanh, SiLU
 from archlab.inits import FanInNormal, Init, InverseSoftplus, LogRange, Ones
 from archlab.layers import Linear
 from archlab.mixers.short_conv import ShortConv
@@ -26,6 +26,8 @@ class Mamba(Mixer):
 
     hidden
         Channels; the paper has twice the width.
+    gate
+        The second f, where it is another one than the first; None for the same.
     state_norm
         Of s, b and c; None for none (Jamba and Falcon Mamba have one).
     rate, step_bias
@@ -37,6 +39,7 @@ class Mamba(Mixer):
     step_rank: int
     conv: ShortConv | None = ShortConv(taps=4, bias=True)
     activation: Activation = SiLU()
+    gate: Activation | None = None
     state_norm: Norm | None = None
     bias: bool = False
     rate: Init = LogRange()
@@ -68,6 +71,7 @@ class Mamba(Mixer):
             "gate": enter,
             "conv": self.conv and self.conv.at(self.hidden),
             "activation": self.activation.at(self.hidden),
+            "gate_activation": self.gate and self.gate.at(self.hidden),
             "step_down": linear(self.step_rank, "F R").at(self.hidden),
             "key": state,
             "query": state,
@@ -118,7 +122,8 @@ class Mamba(Mixer):
         """(B, T, D) from S (B, T, F, N)."""
         xp = ctx.xp
         o = xp.sum(memories * c[:, :, None, :], axis=-1) + xp.astype(m.skip, u.dtype) * u
-        return m.out(xp.astype(o, x.dtype) * m.activation(m.gate(x, ctx), ctx), ctx)
+        gate = m.gate_activation if self.gate else m.activation
+        return m.out(xp.astype(o, x.dtype) * gate(m.gate(x, ctx), ctx), ctx)
 
     def cost(self, width: int, length: int) -> Cost:
         each = 6.0 * self.hidden * self.state_size  # the decay, the write, the read
@@ -130,5 +135,5 @@ class Mamba(Mixer):
     @classmethod
     def examples(cls) -> list[Example]:
         base = cls(hidden=6, state_size=3, step_rank=2)
-        normed = base.replace(state_norm=RMSNorm(epsilon=1e-2), conv=None, bias=True)
+        normed = base.replace(state_norm=RMSNorm(epsilon=1e-2), conv=None, bias=True, gate=GELUTanh())
         return [Example(spec=base, width=8, length=20), Example(spec=normed, width=8)]

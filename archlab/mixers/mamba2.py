@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from archlab.activations import Activation, Identity, SiLU
+from archlab.config import Config
 from archlab.inits import FanInNormal, Init, LogUniform, Ones
 from archlab.layers import Linear
 from archlab.mixers.short_conv import ShortConv, convolved
@@ -10,6 +11,16 @@ from archlab.norms import RMSNorm
 from archlab.ops import rearrange
 from archlab.recurrence import Decay, Recurrence, continued, first_memory
 from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
+
+
+class Scales(Config):
+    """What the projections of a :class:`Mamba2` are multiplied with, biases included."""
+
+    gate: float = 1.0
+    value: float = 1.0
+    key: float = 1.0
+    query: float = 1.0
+    step: float = 1.0
 
 
 class Mamba2(Mixer):
@@ -27,8 +38,13 @@ class Mamba2(Mixer):
         How many pairs of b and c there are; heads/groups heads share one.
     skip
         The law of d, a number for each head; None for none.
+    scales
+        What z, x, b, c and s are multiplied with first (Falcon-H1, https://arxiv.org/abs/2507.22448: what muP asks
+        for); None for nothing.
     gate_place
         Where f(z) multiplies: "before" the norm, as Mamba-2 does, or "after" it.
+    bias, out_bias
+        Whether the projections to x, b, c, z and s have biases, and whether W_out has one; None: as they.
     init, out_init
         The laws of the matrices, and of W_out where it has one of its own.
     """
@@ -44,7 +60,9 @@ class Mamba2(Mixer):
     gate: Activation = SiLU()
     gate_place: Literal["before", "after"] = "before"
     skip: Init | None = Ones()
+    scales: Scales | None = None
     bias: bool = False
+    out_bias: bool | None = None
     init: Init = FanInNormal()
     out_init: Init | None = None
 
@@ -78,7 +96,8 @@ class Mamba2(Mixer):
             table |= {f"{n}_conv": self.conv.at(sizes[n]) for n in MIXED}
         table |= {"activation": self.activation.at(self.inner), "gate_activation": self.gate.at(self.inner)}
         table["norm"] = self.norm and self.norm.at(self.inner)
-        out = Linear(features=width, axes="HK D", bias=self.bias, init=self.out_init or self.init)
+        out_bias = self.bias if self.out_bias is None else self.out_bias
+        out = Linear(features=width, axes="HK D", bias=out_bias, init=self.out_init or self.init)
         return table | {"out": out.at(self.inner)}
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
@@ -97,12 +116,17 @@ class Mamba2(Mixer):
 
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
         """c, b (B, T, H, N), x (B, T, H, P), Δ and log α (B, T, H) in float32 at least, and the state."""
-        (v, k, q), state = convolved(m, MIXED, x, ctx, state)
+        (v, k, q), state = convolved(m, MIXED, x, ctx, state, self.scales)
         v = rearrange(v, "B T (H K) -> B T H K", H=self.heads)
         k, q = (rearrange(a, "B T (G N) -> B T G N", G=self.groups) for a in (k, q))
         k, q = (ctx.xp.repeat(a, self.heads // self.groups, axis=2) for a in (k, q))
-        decay, step = self.decay.log(m, m.step(x, ctx), ctx)
+        decay, step = self.decay.log(m, self.scaled(m, "step", x, ctx), ctx)
         return q, k, v, step, decay, state
+
+    def scaled(self, m: Any, name: str, x: Any, ctx: Any) -> Any:
+        """The projection ``name`` of x, times its scale."""
+        y = getattr(m, name)(x, ctx)
+        return y if self.scales is None else y * getattr(self.scales, name)
 
     def recur(self, ctx: Any, q: Any, k: Any, v: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:
         """S_t c_t (B, T, H, P) and the last memory, token by token; v is Δ x."""
@@ -123,7 +147,7 @@ class Mamba2(Mixer):
         if self.skip:
             o = o + xp.astype(m.skip, o.dtype)[:, None] * v
         y = xp.astype(rearrange(o, "B T H K -> B T (H K)"), x.dtype)
-        gate = m.gate_activation(m.gate(x, ctx), ctx)
+        gate = m.gate_activation(self.scaled(m, "gate", x, ctx), ctx)
         y = y * gate if self.gate_place == "before" else y
         y = m.norm(y, ctx) if self.norm else y
         return m.out(y * gate if self.gate_place == "after" else y, ctx)
@@ -138,11 +162,12 @@ class Mamba2(Mixer):
     @classmethod
     def examples(cls) -> list[Example]:
         base = cls(heads=4, head_size=6, state_size=5, groups=2, norm=RMSNorm(epsilon=1e-2))
-        slow = Decay(rate=LogUniform(low=0.5, high=2.0))
+        slow = Decay(rate=LogUniform(low=0.5, high=2.0), lowest=0.01, highest=0.05)
         bare = base.replace(conv=None, skip=None, norm=None, activation=Identity(), bias=True, decay=slow)
+        scales = Scales(gate=0.7, value=1.3, key=0.6, query=1.5, step=0.8)
         return [
             Example(spec=base, length=70),
-            Example(spec=base.replace(groups=1, gate_place="after", gate=Identity())),
+            Example(spec=base.replace(groups=1, gate_place="after", gate=Identity(), scales=scales, out_bias=True)),
             Example(spec=bare),
         ]
 

@@ -8,14 +8,17 @@ from archlab.ops import upcast
 from archlab.spec import Cost, Example, Mixer, Param, State, substate, updated
 
 
-def convolved(m: Any, names: Sequence[str], x: Any, ctx: Any, state: Any) -> tuple[list[Any], Any]:
+def convolved(
+    m: Any, names: Sequence[str], x: Any, ctx: Any, state: Any, scales: Any = None
+) -> tuple[list[Any], Any]:  # fmt: skip
     """x through each of a mixer's maps, its convolution "…_conv" where there is one, and ``activation``; and the state.
 
-    In float32 at least.
+    In float32 at least. What a map gives is multiplied with what ``scales`` has under its name.
     """
     arrays = []
     for name in names:
         a, conv = getattr(m, name)(x, ctx), f"{name}_conv"
+        a = a if scales is None else a * getattr(scales, name)
         if m.spec.conv:
             a, inner = getattr(m, conv)(a, ctx, substate(state, conv))
             state = updated(state, **{conv: inner})
