@@ -298,7 +298,10 @@ def takes_positions(module: Any) -> bool:
 
 
 def their_continuation(setup: Setup, count: int = NEW) -> np.ndarray:
-    """Greedy tokens (B, count) of transformers' own generate, in float64."""
+    """Greedy tokens (B, count) of transformers' own generate, in float64.
+
+    An encoder-decoder writes without a cache: transformers' has as many layers as the encoder, not the decoder.
+    """
     tokens = setup.inputs["tokens"]
     given = {"input_ids": torch.as_tensor(tokens).long(), "attention_mask": torch.ones(tokens.shape, dtype=torch.long)}
     settings = setup.double.generation_config
@@ -308,7 +311,7 @@ def their_continuation(setup: Setup, count: int = NEW) -> np.ndarray:
         source = setup.inputs["source_tokens"]
         given = {
             "input_ids": torch.as_tensor(source).long(), "attention_mask": torch.ones(source.shape, dtype=torch.long),
-            "decoder_start_token_id": start,
+            "decoder_start_token_id": start, "use_cache": False,
         }  # fmt: skip
         settings.forced_eos_token_id = settings.forced_bos_token_id = None
     with lifted(), torch.no_grad():
