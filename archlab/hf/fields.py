@@ -24,7 +24,7 @@ IDLE = frozenset({
     # tokens and names of classes
     "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "mask_token_id",
     "unk_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "id2label", "label2id",
-    "num_labels", "problem_type", "tokenizer_class", "prefix", "finetuning_task", "task_specific_params",
+    "num_labels", "_num_labels", "problem_type", "tokenizer_class", "prefix", "finetuning_task", "task_specific_params",
     # generation, where older versions kept it
     "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
     "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "length_penalty", "max_length", "min_length",
@@ -73,7 +73,7 @@ class Fields:
             raise InputError(f"{self.where}: the field {name!r} is missing")
         return default if value is None else value
 
-    def read(self, name: str, kind: type, default: Any = REQUIRED) -> Any:
+    def read(self, name: str, kind: Any, default: Any = REQUIRED) -> Any:
         """The value as a ``kind``."""
         value = self.raw(name, default)
         try:

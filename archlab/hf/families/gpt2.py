@@ -19,7 +19,6 @@ LAYER = "stack.layers.{i}"
 
 def model(fields: Fields, architecture: str) -> LanguageModel:
     """Learned positions, LayerNorm before each layer, biases; matrices are stored as (in, out)."""
-    fields.expect("scale_attn_by_inverse_layer_idx", False)
     fields.expect("add_cross_attention", False)
     fields.idle("reorder_and_upcast_attn", "n_ctx", *(f"summary_{name}" for name in SUMMARY))
     width, heads, init = fields.size("n_embd", 768), fields.size("n_head", 12), law(fields)
@@ -51,10 +50,18 @@ def model(fields: Fields, architecture: str) -> LanguageModel:
         embedding_init=init,
         positions=LearnedPositions(length=fields.size("n_positions", 1024), init=init),
         dropout=fields.number("embd_pdrop", 0.1),
-        stack=stack([layer] * fields.size("n_layer", 12)),
+        stack=stack(_scaled(fields, layer, fields.size("n_layer", 12))),
         norm=norm,
         head=head(fields, init, tied=True),
     )
+
+
+def _scaled(fields: Fields, layer: Any, count: int) -> list[Block]:
+    """``count`` layers; the scores of the n-th are divided by n where the config asks for it (Mistral's GPT-2)."""
+    if not fields.flag("scale_attn_by_inverse_layer_idx", False):
+        return [layer] * count
+    factor = layer.mixer.factor(layer.mixer.size(fields.size("n_embd", 768)))
+    return [layer.replace(mixer=layer.mixer.replace(scale=factor / n)) for n in range(1, count + 1)]
 
 
 SUMMARY = ("type", "use_proj", "activation", "proj_to_labels", "first_dropout")
@@ -63,7 +70,7 @@ SUMMARY = ("type", "use_proj", "activation", "proj_to_labels", "first_dropout")
 def config(model: Any) -> dict[str, Any]:
     """The fields of a model."""
     layer = model.stack.layers[0]
-    size = layer.mixer.size(model.width)
+    factors = {other.mixer.factor(other.mixer.size(model.width)) for other in model.stack.layers}
     return {
         "vocab_size": model.vocab,
         "n_embd": model.width,
@@ -73,7 +80,8 @@ def config(model: Any) -> dict[str, Any]:
         "n_positions": model.positions.length,
         "activation_function": activation_name(layer.channel.activation, "gelu_new"),
         "layer_norm_epsilon": model.norm.epsilon,
-        "scale_attn_weights": layer.mixer.factor(size) != 1.0,
+        "scale_attn_weights": max(factors) != 1.0,
+        "scale_attn_by_inverse_layer_idx": len(factors) > 1,
         "attn_pdrop": layer.mixer.dropout,
         "resid_pdrop": layer.residual.dropout,
         "embd_pdrop": model.dropout,
