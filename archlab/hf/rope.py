@@ -2,14 +2,29 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from archlab.errors import InputError
 from archlab.hf.family import Mismatch
 from archlab.hf.fields import Fields
-from archlab.rotary import LinearScaling, Llama3Scaling, RoPE, RopeScaling, YarnScaling
+from archlab.rotary import (
+    DynamicNTKScaling,
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    RoPE,
+    RopeScaling,
+    YarnScaling,
+)
 
 Layout = Literal["half", "interleaved"]
+
+
+class Lengths(NamedTuple):
+    """How long sequences may be, and how long they were before they were stretched, where that is said apart."""
+
+    longest: int
+    original: int | None
 
 
 def rope(
@@ -20,18 +35,27 @@ def rope(
     fraction: float = 1.0,
     layer_type: str = "",
     unsaid: Mapping[str, Any] | None = None,
+    longest: int = 2048,
+    original: int | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> RoPE:
-    """The rotation that a config asks for; ``theta`` and ``fraction`` are what it has where it says nothing.
+    """The rotation that a config asks for.
 
-    ``layer_type`` names the entry of a config that has several rotations; ``unsaid`` is the table that stands for one
-    that is missing.
+    ``theta``, ``fraction``, ``longest`` (``max_position_embeddings``) and ``original``
+    (``original_max_position_embeddings``) are what it has where it says nothing; ``unsaid`` is the table that stands
+    for one that is missing. ``layer_type`` names the entry of a config that has several rotations. ``aliases`` are
+    further names of kinds.
     """
     table = rope_table(fields, layer_type, unsaid)
     base, part = fields.number("rope_theta", theta), fields.number("partial_rotary_factor", fraction)
+    lengths = Lengths(
+        longest=fields.size("max_position_embeddings", longest),
+        original=fields.size("original_max_position_embeddings", original),
+    )
     if table is None:
         return RoPE(theta=base, layout=layout, fraction=part)
     base, part = table.number("rope_theta", base), table.number("partial_rotary_factor", part)
-    return RoPE(theta=base, layout=layout, fraction=part, scaling=_scaling(table, fields))
+    return RoPE(theta=base, layout=layout, fraction=part, scaling=_scaling(table, lengths, aliases or {}))
 
 
 def rope_table(fields: Fields, layer_type: str = "", unsaid: Mapping[str, Any] | None = None) -> Fields | None:
@@ -52,34 +76,41 @@ def whole_rope(fields: Fields, **said: Any) -> RoPE:
     return rotary
 
 
-def _scaling(table: Fields, fields: Fields) -> RopeScaling | None:
+def _scaling(table: Fields, lengths: Lengths, aliases: Mapping[str, str]) -> RopeScaling | None:
     table.idle("rope_theta", "partial_rotary_factor", "max_position_embeddings")
     kind = table.text("rope_type", table.raw("type", "default"))
+    kind = aliases.get(kind, kind)
     table.idle("type", "rope_type")
     if kind not in _KINDS:
         raise InputError(f"{table.where}: rope_type is {kind!r}; archlab has {', '.join(_KINDS)}")
-    scaling = _KINDS[kind](table, fields)
+    scaling = _KINDS[kind](table, lengths)
     table.done()
     return scaling
 
 
-def _default(table: Fields, fields: Fields) -> None:
+def _default(table: Fields, lengths: Lengths) -> None:
     table.idle("factor", "original_max_position_embeddings")
 
 
-def _linear(table: Fields, fields: Fields) -> RopeScaling:
+def _linear(table: Fields, lengths: Lengths) -> RopeScaling:
+    table.idle("original_max_position_embeddings")
     return LinearScaling(factor=table.number("factor"))
 
 
-def _original(table: Fields, fields: Fields) -> int:
-    """How long sequences were before they were stretched."""
-    longest = fields.size("original_max_position_embeddings", fields.size("max_position_embeddings", 2048))
-    return table.size("original_max_position_embeddings", longest)
+def _dynamic(table: Fields, lengths: Lengths) -> RopeScaling:
+    table.idle("original_max_position_embeddings")
+    return DynamicNTKScaling(factor=table.number("factor"), original_length=lengths.longest)
 
 
-def _yarn(table: Fields, fields: Fields) -> RopeScaling:
-    original = _original(table, fields)
-    factor = table.number("factor", fields.size("max_position_embeddings", original) / original)
+def _original(table: Fields, lengths: Lengths) -> int:
+    """How long sequences were before they were stretched; what stands beside the table comes first."""
+    inside = table.size("original_max_position_embeddings", lengths.longest)
+    return lengths.original or inside
+
+
+def _yarn(table: Fields, lengths: Lengths) -> RopeScaling:
+    original = _original(table, lengths)
+    factor = table.number("factor", lengths.longest / original)
     given, all_dim = table.number("mscale", None), table.number("mscale_all_dim", None)
     magnitude = table.number("attention_factor", None)
     if magnitude is None and given and all_dim:
@@ -99,19 +130,43 @@ def magnitude_of(factor: float, share: float = 1.0) -> float:
     return 0.1 * share * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
-def _llama3(table: Fields, fields: Fields) -> RopeScaling:
+def _longrope(table: Fields, lengths: Lengths) -> RopeScaling:
+    original = _original(table, lengths)
+    factor = table.number("factor", lengths.longest / original)
+    magnitude = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+    return LongRopeScaling(
+        short=table.read("short_factor", tuple[float, ...]),
+        long=table.read("long_factor", tuple[float, ...]),
+        original_length=original,
+        attention_factor=table.number("attention_factor", magnitude),
+    )
+
+
+def _llama3(table: Fields, lengths: Lengths) -> RopeScaling:
     return Llama3Scaling(
         factor=table.number("factor"),
         low_factor=table.number("low_freq_factor"),
         high_factor=table.number("high_freq_factor"),
-        original_length=_original(table, fields),
+        original_length=_original(table, lengths),
     )
 
 
-_KINDS: dict[str, Any] = {"default": _default, "linear": _linear, "yarn": _yarn, "llama3": _llama3}
+_KINDS: dict[str, Any] = {
+    "default": _default, "linear": _linear, "dynamic": _dynamic, "yarn": _yarn, "longrope": _longrope,
+    "llama3": _llama3,
+}  # fmt: skip
 
 
 # --- the other way --------------------------------------------------------------------------------------
+
+
+def rope_config(rotary: RoPE, layout: Layout = "half") -> dict[str, Any]:
+    """``rope_parameters``, and ``max_position_embeddings`` where a rotation depends on it."""
+    table = {"rope_parameters": rope_fields(rotary, layout)}
+    match rotary.scaling:
+        case DynamicNTKScaling(original_length=length):
+            return table | {"max_position_embeddings": length}
+    return table
 
 
 def rope_fields(rotary: RoPE, layout: Layout = "half") -> dict[str, Any]:
@@ -126,6 +181,13 @@ def rope_fields(rotary: RoPE, layout: Layout = "half") -> dict[str, Any]:
             return table
         case LinearScaling(factor=factor):
             return table | {"rope_type": "linear", "factor": factor}
+        case DynamicNTKScaling(factor=factor):
+            return table | {"rope_type": "dynamic", "factor": factor}
+        case LongRopeScaling() as s:
+            return table | {
+                "rope_type": "longrope", "short_factor": list(s.short), "long_factor": list(s.long),
+                "attention_factor": s.attention_factor, "original_max_position_embeddings": s.original_length,
+            }  # fmt: skip
         case Llama3Scaling() as s:
             return table | {
                 "rope_type": "llama3", "factor": s.factor, "low_freq_factor": s.low_factor,

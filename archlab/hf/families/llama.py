@@ -18,7 +18,7 @@ from archlab.hf.parts import (
     law,
     swiglu,
 )
-from archlab.hf.rope import rope, rope_fields
+from archlab.hf.rope import rope_config, whole_rope
 from archlab.mixers.attention import Attention
 from archlab.model import LanguageModel
 from archlab.norms import RMSNorm
@@ -36,14 +36,13 @@ def model(fields: Fields, architecture: str) -> LanguageModel:
         kv_heads=fields.size("num_key_value_heads", heads),
         head_size=fields.size("head_dim", None),
         visibility="causal",
-        rotary=rope(fields),
+        rotary=whole_rope(fields),
         bias=bias,
         out_bias=bias,
         dropout=fields.number("attention_dropout", 0.0),
         init=init,
         out_init=init,
     )
-    fields.idle("max_position_embeddings")
     channel = swiglu(fields, init, fields.size("intermediate_size", 11008))
     layer = Block(
         mixer=attention, channel=channel, residual=PreNorm(norm=RMSNorm(epsilon=fields.number("rms_norm_eps", 1e-6)))
@@ -55,12 +54,12 @@ def model(fields: Fields, architecture: str) -> LanguageModel:
 def config(model: Any) -> dict[str, Any]:
     """The fields of a model."""
     layer = model.stack.layers[0]
-    return decoder_fields(model) | attention_fields(layer.mixer, model.width) | {
+    rotary = rope_config(layer.mixer.rotary)
+    return decoder_fields(model) | attention_fields(layer.mixer, model.width) | rotary | {
         "intermediate_size": layer.channel.hidden,
         "hidden_act": activation_name(layer.channel.activation),
         "attention_bias": layer.mixer.bias,
         "mlp_bias": layer.channel.bias,
-        "rope_parameters": rope_fields(layer.mixer.rotary),
     }  # fmt: skip
 
 
