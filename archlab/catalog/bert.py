@@ -25,8 +25,9 @@ def bert(*, vocab: int, length: int, width: int, layers: int, heads: int) -> Enc
     """Token types, learned positions, LayerNorm (1e-12) after each layer, GELU (erf), F = 4 D, masked-token head.
 
     Dropout 0.1 on embeddings, attention weights and branches; matrices and tables from N(0, 0.02²) cut off at two
-    deviations. The head is tied to the embedding. Left out: the classifier of next sentences; for classes, tags and
-    answers replace ``head`` by a :class:`archlab.heads.classifier.Classifier`.
+    deviations. The head is tied to the embedding. Left out: the classifier of next sentences; for classes and tags
+    replace ``head`` by a :class:`archlab.heads.classifier.Classifier`, for answers by a
+    :class:`archlab.heads.span.SpanHead`.
     """
     init, norm = TruncatedNormal(std=0.02, bound=2.0), LayerNorm(epsilon=1e-12, bias=True)
     layer = Block(

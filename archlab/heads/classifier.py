@@ -19,8 +19,8 @@ class Classifier(OutputHead):
         them; "last", the last one (classifiers from language models); None, the token itself (tagging).
         A pooled y is the same at every token of a document: read it at any.
 
-    Sequence classification is ``pooling="first"`` with a transform, token classification ``pooling=None``, and question
-    answering ``pooling=None`` with two classes, the logits of a token being the answer's first and its last.
+    Sequence classification is ``pooling="first"`` with a transform, token classification ``pooling=None``; for question
+    answering there is :class:`archlab.heads.span.SpanHead`.
     """
 
     classes: int | None

@@ -10,24 +10,27 @@ from archlab.spec import Cost, Example, OutputHead, Param, Parts
 
 
 class MaskedTokenHead(OutputHead):
-    """logits = transform(x) Eᵀ + b, E the embedding (BERT); with an ``out`` of its own transform(x) W (+ b).
+    """logits = transform(x) Eᵀ (+ b), E the embedding (BERT); with an ``out`` of its own transform(x) W (+ b).
 
-    Without ``transform`` x itself is multiplied.
+    Without ``transform`` x itself is multiplied. ``bias`` says whether the tied logits have b (ModernBERT may leave it
+    out); an ``out`` says so itself.
     """
 
     vocab: int
     transform: Transform | None
     out: Head | None = None
+    bias: bool = True
 
     def check(self) -> None:
         self.require(self.vocab > 1, "vocab", "must be > 1")
+        self.require(self.bias or not self.out, "bias", "is that of tied logits: an out has its own; leave it true")
 
     @property
     def classes(self) -> int:
         return self.vocab
 
     def params(self, width: int) -> dict[str, Param]:
-        return {} if self.out else {"bias": Param(shape=(self.vocab,), axes="V", init=Zeros())}
+        return {"bias": Param(shape=(self.vocab,), axes="V", init=Zeros())} if self.bias and not self.out else {}
 
     def parts(self, width: int) -> Parts:
         return {
@@ -43,7 +46,8 @@ class MaskedTokenHead(OutputHead):
         """(B, T, D) → (B, T, V)."""
         if self.out:
             return m.out(x, ctx)
-        return tied(ctx, x, table) + ctx.xp.astype(m.bias, x.dtype)
+        logits = tied(ctx, x, table)
+        return logits + ctx.xp.astype(m.bias, x.dtype) if self.bias else logits
 
     def cost(self, width: int, length: int) -> Cost:
         return Cost() if self.out else Cost(weights=2.0 * width * self.vocab)

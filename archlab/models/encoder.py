@@ -82,6 +82,7 @@ class Encoder(Model):
             encoder_example(
                 Tokens(vocab=7, init=init, scale=4.0), MaskedTokenHead(vocab=7, transform=None, out=Head(bias=True))
             ),
+            encoder_example(head=MaskedTokenHead(vocab=11, transform=transform, bias=False)),
         ]
 
 
