@@ -52,10 +52,16 @@ class GELUTanh(Activation):
 
 
 class GELUSigmoid(Activation):
-    """x σ(1.702 x), the approximation CLIP uses."""
+    """x σ(c x), c = ``slope``: 1.702 in the approximation of x Φ(x) that CLIP and gpt-oss use."""
+
+    slope: float = 1.702
+
+    def check(self) -> None:
+        if not self.slope > 0:
+            raise FieldError("slope", f"{self.slope} must be > 0")
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
-        return x / (1.0 + ctx.xp.exp(-1.702 * x))
+        return x / (1.0 + ctx.xp.exp(-self.slope * x))
 
 
 class SiLU(Activation):

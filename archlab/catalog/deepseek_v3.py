@@ -58,6 +58,7 @@ def deepseek_v3(
         chosen=chosen,
         scores="sigmoid",
         total=1.0,
+        epsilon=1e-20,
         scale=2.5,
         groups=Groups(count=groups, chosen=chosen_groups, score="top2"),
         correction=SignStep(size=1e-3),

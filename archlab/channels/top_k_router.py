@@ -39,7 +39,7 @@ class TopKRouter(Router):
     """Every token takes the ``chosen`` experts that score highest; where scores are equal, the lower index wins.
 
     s = softmax(x W) or σ(x W); C = the k highest of s + b, by rank: #{j: s_j > s_i, or s_j = s_i and j < i} < k
-    w_i = scale · s_i for i in C, with ``total`` scale · total · s_i / Σ_{j∈C} s_j, and else 0
+    w_i = scale · s_i for i in C, with ``total`` scale · total · s_i / (Σ_{j∈C} s_j + epsilon), and else 0
 
     Sources: Switch (https://arxiv.org/abs/2101.03961; k = 1, capacity, balance), Mixtral
     (https://arxiv.org/abs/2401.04088; softmax over the chosen), ST-MoE (https://arxiv.org/abs/2202.08906; z),
@@ -49,6 +49,8 @@ class TopKRouter(Router):
         What the softmax runs over: "all" experts, or the "chosen" ones.
     total
         What a token's weights sum to before ``scale``; None leaves them as they are.
+    epsilon
+        Added to the sum that weights are divided by (DeepSeek-V3's code: 1e-20).
     groups
         Limits the choice to the best groups of experts.
     correction
@@ -72,6 +74,7 @@ class TopKRouter(Router):
     chosen: int
     over: Literal["all", "chosen"] = "all"
     total: float | None = None
+    epsilon: float = 0.0
     scale: float = 1.0
     groups: Groups | None = None
     correction: SignStep | None = None
@@ -84,6 +87,7 @@ class TopKRouter(Router):
         self.require(0 < self.chosen <= self.experts, "chosen", f"must lie between 1 and experts = {self.experts}")
         self.require(self.over == "all" or self.scores == "softmax", "over", "must be 'all' where scores are sigmoids")
         self.require(self.scale > 0, "scale", "must be > 0")
+        self.require(self.epsilon >= 0, "epsilon", "must be ≥ 0")
         for name in ("total", "capacity", "balance", "z"):
             value = getattr(self, name)
             self.require(value is None or value > 0, name, "must be > 0 or null")
@@ -138,7 +142,8 @@ class TopKRouter(Router):
         if self.total is None:
             return self.scale * weights
         whole = xp.sum(xp.where(chosen, weights, xp.zeros_like(weights)), axis=-1, keepdims=True)
-        return self.scale * self.total * weights / xp.where(whole > 0, whole, xp.ones_like(whole))
+        whole = whole + self.epsilon if self.epsilon else xp.where(whole > 0, whole, xp.ones_like(whole))
+        return self.scale * self.total * weights / whole
 
     def first_served(self, chosen: Any, ctx: Any) -> Any:
         """The choices (B, T, E) that fit: tokens of a document queue at each expert in their order."""
@@ -175,7 +180,12 @@ class TopKRouter(Router):
         groups = Groups(count=4, chosen=2, score="top2")
         base = cls(experts=8, chosen=3, scores="sigmoid", groups=groups, total=1.0, scale=2.5)
         first = cls(experts=4, chosen=2, scores="softmax", over="chosen", capacity=0.75, bias=Normal(std=1.0))
-        return [Example(spec=base, width=8), Example(spec=first, width=8, waive=(("decode", late),))]
+        near = cls(experts=4, chosen=2, scores="sigmoid", total=1.0, epsilon=0.5)
+        return [
+            Example(spec=base, width=8),
+            Example(spec=first, width=8, waive=(("decode", late),)),
+            Example(spec=near, width=8),
+        ]
 
 
 def log_sum_exp(xp: Any, logits: Any) -> Any:

@@ -4,13 +4,13 @@ import math
 from typing import Any
 
 from archlab.inits import FanInNormal, Init
-from archlab.layers import Linear
+from archlab.layers import Dropout, Linear
 from archlab.masks import Visibility, sees_later, visible, visible_pairs
 from archlab.mixers.attention import appended, extended
 from archlab.norms import RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
 from archlab.rotary import RoPE
-from archlab.spec import Cost, Example, Mixer, Norm, Parts, State
+from archlab.spec import Cost, Example, Mixer, Norm, Part, Parts, State
 
 
 class LatentAttention(Mixer):
@@ -26,6 +26,10 @@ class LatentAttention(Mixer):
 
     scale
         None for 1/√(content_size + rotary_size).
+    latent_bias, out_bias
+        Whether the maps of x to c, k_R and what queries are made of, and W_O, have biases.
+    dropout
+        Rate at which attention weights are dropped in training.
     """
 
     heads: int
@@ -39,6 +43,9 @@ class LatentAttention(Mixer):
     visibility: Visibility = "causal"
     window: int | None = None
     scale: float | None = None
+    latent_bias: bool = False
+    out_bias: bool = False
+    dropout: float = 0.0
     init: Init = FanInNormal()
     out_init: Init = FanInNormal()
 
@@ -48,25 +55,30 @@ class LatentAttention(Mixer):
         self.require(self.query_rank is None or self.query_rank > 0, "query_rank", "must be > 0, or null for none")
         self.require(self.window is None or self.window > 0, "window", "must be > 0, or null for none")
         self.require(self.scale is None or self.scale > 0, "scale", "must be > 0, or null for 1/√size")
+        self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
 
     def parts(self, width: int) -> Parts:
         queries = self.heads * (self.content_size + self.rotary_size)
         values = self.heads * self.value_size
 
-        def linear(features: int, axes: str, init: Init = self.init) -> Linear:
-            return Linear(features=features, axes=axes, bias=False, init=init)
+        def linear(features: int, axes: str, *, bias: bool = False, init: Init = self.init) -> Linear:
+            return Linear(features=features, axes=axes, bias=bias, init=init)
+
+        def latent(features: int, axes: str) -> Part:
+            return linear(features, axes, bias=self.latent_bias).at(width)
 
         return {
-            "query_latent": linear(self.query_rank, "D R").at(width) if self.query_rank else None,
+            "query_latent": latent(self.query_rank, "D R") if self.query_rank else None,
             "query_norm": self.norm.at(self.query_rank) if self.query_rank else None,
             "query": linear(queries, "R HK" if self.query_rank else "D HK").at(self.query_rank or width),
-            "latent": linear(self.rank, "D R").at(width),
+            "latent": latent(self.rank, "D R"),
             "latent_norm": self.norm.at(self.rank),
-            "rotary_key": linear(self.rotary_size, "D K").at(width),
+            "rotary_key": latent(self.rotary_size, "D K"),
             "rotary": self.rotary.at(self.rotary_size),
             "key": linear(self.heads * self.content_size, "R HK").at(self.rank),
             "value": linear(values, "R HK").at(self.rank),
-            "out": linear(width, "HK D", self.out_init).at(values),
+            "out": linear(width, "HK D", bias=self.out_bias, init=self.out_init).at(values),
+            "dropout": Dropout(rate=self.dropout).at(width) if self.dropout else None,
         }
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
@@ -88,6 +100,8 @@ class LatentAttention(Mixer):
         v = rearrange(m.value(seen["latents"], ctx), "B S (H K) -> B S H K", H=self.heads)
         scores = einsum(upcast(ctx.xp, content), upcast(ctx.xp, k), "B T H K, B S H K -> B H T S")
         weights = self.weights(scores, turned, seen, ctx)
+        if self.dropout and ctx.random is not None:
+            weights = m.dropout(weights, ctx)
         y = einsum(weights, v, "B H T S, B S H K -> B T H K")
         return m.out(rearrange(y, "B T H K -> B T (H K)"), ctx), appended(ctx, state, new)
 
@@ -132,4 +146,5 @@ class LatentAttention(Mixer):
             Example(spec=base, length=20),
             Example(spec=base.replace(query_rank=7, window=5, scale=0.3), length=20),
             Example(spec=base.replace(visibility="prefix"), waive=prefix),
+            Example(spec=base.replace(query_rank=7, latent_bias=True, out_bias=True, dropout=0.3)),
         ]
