@@ -53,11 +53,10 @@ def write(
     weights = {path: weights[path] for path in schema(model.root()) if path in weights}
     check(model.root(), weights)
     kind = kind_of(model)
-    bundle = bundled(roots(model, kind))
-    described = plain(model, bundle)
+    text, described = code(model, kind, f"{_name(facts, whole)}, a model of transformers.")
     config = configuration(model, kind, described, tokenizer, weights)
     texts = {
-        "modeling_archlab.py": written(bundle, f"{_name(facts, whole)}, a model of transformers.", about(kind)),
+        "modeling_archlab.py": text,
         "configuration_archlab.py": _configuration_file(config["model_type"]),
         "config.json": _json(config),
         "README.md": card(whole, kind, described, config, facts, parameters=sum(w.size for w in weights.values())),
@@ -73,6 +72,12 @@ def write(
 
 
 # --- the code -------------------------------------------------------------------------------------------
+
+
+def code(spec: Spec, kind: Kind, title: str) -> tuple[str, dict[str, Any]]:
+    """The file with the definitions of a spec, and the spec as plain data that the file reads."""
+    bundle = bundled(roots(spec, kind))
+    return written(bundle, title, about(kind)), plain(spec, bundle)
 
 
 def roots(spec: Spec, kind: Kind) -> Iterator[Symbol]:

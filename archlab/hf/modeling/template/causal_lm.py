@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import torch
 from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from archlab.hf.modeling.template.base import ArchlabPreTrainedModel, added, documents, places, returned, token_loss
-from archlab.hf.modeling.template.decoding import ArchlabCache
+from archlab.hf.modeling.template.base import ArchlabPreTrainedModel, added, returned, token_loss
+from archlab.hf.modeling.template.decoding import ArchlabCache, placed
 
 
 class ArchlabForCausalLM(ArchlabPreTrainedModel, GenerationMixin):
@@ -36,7 +35,7 @@ class ArchlabForCausalLM(ArchlabPreTrainedModel, GenerationMixin):
         cache = past_key_values
         if cache is None and use_cache:
             cache = ArchlabCache(self.spec.root())
-        positions, segments = self.placed(input_ids, attention_mask, position_ids, cache)
+        positions, segments = placed(input_ids, attention_mask, position_ids, cache)
         if prefix is not None:
             prefix = (prefix[:, None] if prefix.ndim == 1 else prefix[:, -input_ids.shape[1] :]).expand(positions.shape)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -52,19 +51,6 @@ class ArchlabForCausalLM(ArchlabPreTrainedModel, GenerationMixin):
         return returned(
             CausalLMOutputWithPast(loss=loss, logits=self.spec.main(output), past_key_values=cache), return_dict
         )
-
-    def placed(self, tokens: Any, mask: Any, positions: Any, cache: ArchlabCache | None) -> tuple[Any, Any]:
-        """(B, T) positions and documents of the tokens; None for documents where each row is one."""
-        batch, count = tokens.shape
-        segments = None if mask is None else documents(mask)[:, -count:]
-        if positions is not None:
-            return positions[:, -count:].expand(batch, count), segments
-        first = None if cache is None or not cache.seen else cache.first(batch, tokens.device)[:, None]
-        if segments is None or first is not None:
-            real = torch.ones_like(tokens) if segments is None else segments > 0
-            here = torch.clamp(torch.cumsum(real, dim=1) - 1, min=0)
-            return (here if first is None else first + here), segments
-        return places(segments), segments
 
     def loss(self, output: Any, labels: Any, count: Any = None) -> Any:
         """The mean loss of next tokens; in training further answers count with their weights."""

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache
 
+from archlab.hf.modeling.template.base import documents, places
 from archlab.hf.modeling.template.values import State
 from archlab.spec import Part, state_schema
 
@@ -78,6 +79,19 @@ class ArchlabCache(Cache):
 
     def crop(self, tokens_to_remove: int) -> None:
         raise NotImplementedError("a decoding state cannot go back to an earlier token; start anew from the prompt")
+
+
+def placed(tokens: Any, mask: Any, positions: Any, cache: ArchlabCache | None) -> tuple[Any, Any]:
+    """(B, T) positions and documents of new tokens; None for documents where each row is one."""
+    batch, count = tokens.shape
+    segments = None if mask is None else documents(mask)[:, -count:]
+    if positions is not None:
+        return positions[:, -count:].expand(batch, count), segments
+    if segments is not None and (cache is None or not cache.seen):
+        return places(segments), segments
+    real = torch.ones_like(tokens) if segments is None else segments > 0
+    here = torch.clamp(torch.cumsum(real, dim=1) - 1, min=0)
+    return here if cache is None else cache.first(batch, tokens.device)[:, None] + here, segments
 
 
 def each(function: Callable[[Any], Any], node: Any) -> Any:

@@ -18,7 +18,7 @@ from archlab.hf.modeling.template.base import (
     returned,
     token_loss,
 )
-from archlab.hf.modeling.template.decoding import ArchlabCache
+from archlab.hf.modeling.template.decoding import ArchlabCache, placed
 
 
 @dataclass
@@ -33,8 +33,8 @@ class ArchlabForSeq2SeqLM(ArchlabPreTrainedModel, GenerationMixin):
 
     attention_mask
         (B, S) of the source, 0 for padding.
-    decoder_attention_mask
-        (B, T) of what is written, 0 for padding, on the left.
+    decoder_attention_mask, decoder_position_ids
+        (B, T) of what is written: 0 for padding, on the left; and places, which count up where they are not given.
     labels
         (B, T) tokens to write. Without ``decoder_input_ids`` they are these, moved right behind the start token.
     use_cache
@@ -56,9 +56,9 @@ class ArchlabForSeq2SeqLM(ArchlabPreTrainedModel, GenerationMixin):
 
     def forward(
         self, input_ids: Any = None, attention_mask: Any = None, decoder_input_ids: Any = None,
-        decoder_attention_mask: Any = None, token_type_ids: Any = None, pixel_values: Any = None,
-        input_features: Any = None, encoder_outputs: Any = None, past_key_values: ArchlabCache | None = None,
-        labels: Any = None, use_cache: bool | None = None, return_dict: bool | None = None, **kwargs: Any,
+        decoder_attention_mask: Any = None, decoder_position_ids: Any = None, token_type_ids: Any = None,
+        pixel_values: Any = None, input_features: Any = None, encoder_outputs: Any = None,
+        past_key_values: ArchlabCache | None = None, labels: Any = None, use_cache: bool | None = None, return_dict: bool | None = None, **kwargs: Any,
     ) -> Any:  # fmt: skip
         given = {
             "input_ids": input_ids, "token_type_ids": token_type_ids, "pixel_values": pixel_values,
@@ -68,7 +68,7 @@ class ArchlabForSeq2SeqLM(ArchlabPreTrainedModel, GenerationMixin):
         cache: Any = past_key_values
         if cache is None and use_cache:
             cache = ArchlabCache(self.spec.root())
-        positions, segments = self.placed(tokens, decoder_attention_mask, cache)
+        positions, segments = placed(tokens, decoder_attention_mask, decoder_position_ids, cache)
         ctx = self.context(positions, segments)
         if cache is None or not cache.seen:
             memory = self.encoded(given, attention_mask, ctx) if encoder_outputs is None else encoder_outputs
@@ -103,14 +103,6 @@ class ArchlabForSeq2SeqLM(ArchlabPreTrainedModel, GenerationMixin):
         if cache is not None:
             cache.keep(state, ctx.positions, ctx.segments)
         return logits, cache
-
-    def placed(self, tokens: Any, mask: Any, cache: ArchlabCache | None) -> tuple[Any, Any]:
-        """(B, T) positions and documents of the tokens that are written."""
-        count = tokens.shape[1]
-        segments = None if mask is None else documents(mask)[:, -count:]
-        real = torch.ones_like(tokens) if segments is None else segments > 0
-        here = torch.clamp(torch.cumsum(real, dim=1) - 1, min=0)
-        return here if cache is None else cache.first(len(tokens), tokens.device)[:, None] + here, segments
 
     def moved_right(self, labels: Any) -> Any:
         """The labels behind the start token, without the last one; −100 becomes the start token too."""
