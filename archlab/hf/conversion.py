@@ -13,6 +13,8 @@ from archlab.hf.tensors import Entry, Piece, Tensors
 from archlab.model import Model
 from archlab.spec import schema
 
+OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+"""How names ended that have another end today."""
 STEP = 1 << 26
 """Bytes, about, that are transposed and written at a time."""
 
@@ -50,8 +52,8 @@ class Conversion:
         for name, of in (self.family.twins or {}).items():
             if name in names and of in wanted:
                 self._check_twin(tensors, names.pop(name), wanted[of], where)
-        if names:
-            left = sorted(names)
+        left = sorted(name for name in names if not self.family.is_spare(name))
+        if left:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise InputError(
                 f"{where}: the tensor {left[0]!r}{more} is not used by a {self.family.model_type} of this config"
@@ -65,7 +67,9 @@ class Conversion:
         theirs = {name for rule in self.rules for name in rule.names(self.shapes)}
         names = {}
         for name in tensors.entries:
-            full = prefix + name if bare and name not in theirs else name
+            full = _present(name)
+            if full not in theirs and (bare or full.removeprefix(prefix) in theirs):
+                full = prefix + full if bare else full.removeprefix(prefix)
             if not any(re.fullmatch(pattern, full) for pattern in self.family.ignored):
                 names[full] = name
         return names
@@ -103,6 +107,14 @@ class Conversion:
     def _parts_of_theirs(self, tensors: Tensors, rule: Rule, expert: int) -> Iterator[np.ndarray]:
         arrays = [tensors.read(path) for path in rule.ours]
         yield from _slices(rule.backward([array[expert] for array in arrays] if rule.stacked else arrays))
+
+
+def _present(name: str) -> str:
+    """Today's name of a tensor that an older version may have saved."""
+    for end, today in OLD.items():
+        if name.endswith(end):
+            return name.removesuffix(end) + today
+    return name
 
 
 def _slices(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ class Family:
         Patterns of tensors that are not learned: masks and frequencies that older versions saved.
     twins
         Tensors that repeat another one (a tied head): theirs → the one they repeat.
+    spare
+        Patterns of tensors that a checkpoint may hold beside an architecture's own: those of other heads, which
+        transformers passes over too.
     told
         (config, tensors) → the config as the tensors tell it, where they say what it leaves open.
     """
@@ -53,7 +57,12 @@ class Family:
     prefix: str = ""
     ignored: tuple[str, ...] = (r".*rotary_emb\.inv_freq",)
     twins: Mapping[str, str] | None = None
+    spare: tuple[str, ...] = ()
     told: Callable[[Mapping[str, Any], Tensors], Mapping[str, Any]] | None = None
+
+    def is_spare(self, name: str) -> bool:
+        """Whether a tensor may be there without being used."""
+        return any(re.fullmatch(pattern, name) for pattern in self.spare)
 
     def name_of(self, model: Model) -> str:
         """The class of transformers that ``model`` is."""

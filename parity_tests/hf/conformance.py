@@ -13,6 +13,7 @@ from archlab.hf.family import Family, find
 from archlab.hf.fields import Fields
 from archlab.model import Model
 from archlab.policy import Policy
+from archlab.spec import schema
 from archlab.weights import Weights
 from parity_tests.hf.case import Case, lifted, their_double, their_model
 
@@ -52,7 +53,7 @@ def set_up(model_type: str, case: Case) -> Setup:
     return Setup(
         family=family, case=case, architecture=architecture, fields=fields, module=module,
         double=their_double(model_type, case, architecture, module), conversion=conversion, weights=weights,
-        inputs=inputs_for(spec, case),
+        inputs=inputs_for(spec, case, padding=padding_of(module)),
     )  # fmt: skip
 
 
@@ -78,8 +79,17 @@ def saved_tensors(module: Any) -> dict[str, np.ndarray]:
         return {name: tensors.read(name) for name in tensors.entries}
 
 
-def inputs_for(model: Model, case: Case, seed: int = 0) -> dict[str, np.ndarray]:
-    """What a model is fed: ids below each vocabulary, numbers around 0."""
+def padding_of(module: Any) -> int | None:
+    """The token that fills up rows, where it is one of the vocabulary."""
+    token = getattr(module.config, "pad_token_id", None)
+    return token if token is not None and 0 <= token < getattr(module.config, "vocab_size", 0) else None
+
+
+def inputs_for(model: Model, case: Case, seed: int = 0, padding: int | None = None) -> dict[str, np.ndarray]:
+    """What a model is fed: ids below each vocabulary, numbers around 0.
+
+    No token is ``padding``: transformers does not train its row of the table, and some models do not count it.
+    """
     generator = np.random.default_rng(seed)
     given = {}
     for name, item in model.inputs().items():
@@ -87,7 +97,10 @@ def inputs_for(model: Model, case: Case, seed: int = 0) -> dict[str, np.ndarray]
             continue
         shape = (case.batch, *(case.length if isinstance(size, str) else size for size in item.shape))
         if item.kind == "ids":
-            given[name] = generator.integers(0, item.below, shape).astype(np.int32)
+            ids = generator.integers(0, item.below, shape)
+            if name.endswith("tokens"):
+                ids = np.where(ids == padding, (ids + 1) % item.below, ids)
+            given[name] = ids.astype(np.int32)
         else:
             given[name] = generator.standard_normal(shape)
     return given
@@ -114,15 +127,22 @@ def their_inputs(inputs: Mapping[str, np.ndarray], dtype: torch.dtype) -> dict[s
     return given
 
 
-def their_output(module: Any, given: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Logits, or the last hidden states of a model without a head."""
+def their_output(setup: Setup, module: Any, given: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Logits, or the last hidden states of a model without a head, or what its pooler makes of them."""
     out = module(**given)
-    for name in ("logits", "last_hidden_state", "text_embeds", "image_embeds"):
+    pooled = ("pooler_output",) if pools_states(setup.model) else ()
+    for name in (*pooled, "logits", "last_hidden_state", "text_embeds", "image_embeds"):
         if getattr(out, name, None) is not None:
             return getattr(out, name)
     if hasattr(out, "start_logits"):
         return torch.stack([out.start_logits, out.end_logits], dim=-1)
     raise AssertionError(f"{type(out).__name__} has no output that is known")
+
+
+def pools_states(model: Model) -> bool:
+    """Whether it answers with the state of a whole row."""
+    head = getattr(model, "head", None)
+    return getattr(head, "pooling", None) is not None and head.classes is None  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +163,7 @@ def theirs(setup: Setup, cotangent: np.ndarray | None, *, double: bool) -> Their
 
 def _theirs(setup: Setup, module: Any, cotangent: np.ndarray | None, dtype: torch.dtype) -> Theirs:
     module.zero_grad()
-    output = their_output(module, their_inputs(setup.inputs, dtype))
+    output = their_output(setup, module, their_inputs(setup.inputs, dtype))
     if cotangent is None:
         return Theirs(output=output.detach().numpy(), gradients={})
     (output * torch.as_tensor(cotangent).to(output.dtype).reshape(output.shape)).sum().backward()
@@ -151,13 +171,17 @@ def _theirs(setup: Setup, module: Any, cotangent: np.ndarray | None, dtype: torc
 
 
 def _gradients(setup: Setup, module: Any) -> Weights:
-    """Gradients in our layout: they go the way of the weights, which only renames and moves numbers."""
+    """Gradients in our layout: they go the way of the weights, which only renames and moves numbers.
+
+    What a rule of its own moves in training has none.
+    """
     values = [(p, p.detach().clone()) for p in module.parameters()]
     with torch.no_grad():
         for parameter, value in values:
             parameter.copy_(torch.zeros_like(value) if parameter.grad is None else parameter.grad)
     try:
-        return collected(setup.conversion.ours(Held(saved_tensors(module)), "gradients"))
+        found = collected(setup.conversion.ours(Held(saved_tensors(module)), "gradients"))
+        return {path: found[path] for path, param in schema(setup.model.root()).items() if param.rule is None}
     finally:
         with torch.no_grad():
             for parameter, value in values:
@@ -276,11 +300,13 @@ def padded_error(setup: Setup, backend: str, side: str) -> float:
     for row, length in enumerate(lengths):
         segments[row, slice(-length, None) if side == "left" else slice(length)] = 1
     positions = np.maximum(np.cumsum(segments, axis=1) - 1, 0)
-    given = their_inputs(setup.inputs, torch.float64) | {"attention_mask": torch.as_tensor(segments).long()}
+    padding = padding_of(setup.module)
+    filled = setup.inputs if padding is None else setup.inputs | {"tokens": np.where(segments > 0, tokens, padding)}
+    given = their_inputs(filled, torch.float64) | {"attention_mask": torch.as_tensor(segments).long()}
     if side == "left" and takes_positions(setup.double):
         given["position_ids"] = torch.as_tensor(positions).long()
     with lifted(), torch.no_grad():
-        truth = their_output(setup.double, given).numpy()
+        truth = their_output(setup, setup.double, given).numpy()
     weights = {path: array.astype(np.float64) for path, array in setup.weights.items()}
     inputs = setup.inputs | {"segments": segments}
     result = find_backend(backend).run(setup.model, weights, inputs, policy=Policy.exact("float64"), capture=False)
@@ -292,9 +318,11 @@ def padded_error(setup: Setup, backend: str, side: str) -> float:
 
 
 def takes_positions(module: Any) -> bool:
+    """Whether it is told where tokens stand; some count those that are not padding by themselves."""
     import inspect
 
-    return "position_ids" in inspect.signature(module.forward).parameters
+    counts = hasattr(getattr(module.base_model, "embeddings", None), "create_position_ids_from_input_ids")
+    return "position_ids" in inspect.signature(module.forward).parameters and not counts
 
 
 def their_continuation(setup: Setup, count: int = NEW) -> np.ndarray:
