@@ -92,30 +92,36 @@ class LayerNorm(Norm):
 
 
 class GroupNorm(Norm):
-    """y = (x − mean) / √(var + ε) · g + b, mean and variance taken over each of ``groups`` parts of the last axis.
+    """y = (x − mean) / √(var + ε) · g + b, mean and variance taken over each of several parts of the last axis.
 
-    ``statistics`` "layer" is this one (https://arxiv.org/abs/1803.08494), as RWKV has it, over heads; "rms" leaves out
-    the mean, as Mamba-2 does. ``bias`` says whether b exists.
+    ``groups`` says how many parts there are, or ``size`` how long each is. ``statistics`` "layer" is this one
+    (https://arxiv.org/abs/1803.08494), as RWKV has it, over heads, and Command R+, whose heads of queries and keys have
+    scales of their own; "rms" leaves out the mean, as Mamba-2 does. ``bias`` says whether b exists.
     """
 
-    groups: int
+    groups: int | None = None
+    size: int | None = None
     epsilon: float
     bias: bool
     statistics: Literal["layer", "rms"] = "layer"
 
     def check(self) -> None:
-        self.require(self.groups > 0, "groups", "must be > 0")
+        self.require((self.groups is None) != (self.size is None), "groups", "or size must be given, not both")
+        self.require(self.groups is None or self.groups > 0, "groups", "must be > 0")
+        self.require(self.size is None or self.size > 0, "size", "must be > 0")
         self.require(self.epsilon >= 0, "epsilon", "must be ≥ 0")
 
     def params(self, width: int) -> dict[str, Param]:
-        if width % self.groups:
-            self.fail("groups", f"does not divide the width {width}")
+        for name in ("groups", "size"):
+            if width % (getattr(self, name) or 1):
+                self.fail(name, f"does not divide the width {width}")
         scale = {"scale": Param(shape=(width,), axes="D", init=Ones())}
         return scale | ({"bias": Param(shape=(width,), axes="D", init=Zeros())} if self.bias else {})
 
     def forward(self, m: Any, x: Any, ctx: Any) -> Any:
         xp = ctx.xp
-        wide = rearrange(upcast(xp, x), "... (G K) -> ... G K", G=self.groups)
+        sizes = {"G": self.groups} if self.groups else {"K": self.size}
+        wide = rearrange(upcast(xp, x), "... (G K) -> ... G K", **sizes)
         if self.statistics == "layer":
             wide = wide - xp.mean(wide, axis=-1, keepdims=True)
         wide = wide / xp.sqrt(xp.mean(wide * wide, axis=-1, keepdims=True) + self.epsilon)
@@ -127,4 +133,5 @@ class GroupNorm(Norm):
         return [
             Example(spec=cls(groups=4, epsilon=1e-3, bias=True)),
             Example(spec=cls(groups=2, epsilon=1e-2, bias=False, statistics="rms")),
+            Example(spec=cls(size=8, epsilon=1e-4, bias=False)),
         ]
