@@ -130,6 +130,18 @@ def fused(theirs: str, ours: Sequence[str], outputs: str = "X", **sizes: int) ->
     ]
 
 
+def convolution(theirs: str, *ours: str) -> list[Rule]:
+    """A causal convolution of each channel by itself, or several whose channels lie side by side; and their biases.
+
+    Theirs is (channels, 1, taps) and counts taps from the oldest token, ours is (taps, channels), from the newest.
+    """
+    kernels, biases = (tuple(f"{name}.{kind}" for name in ours) for kind in ("kernel", "bias"))
+    return [
+        Rule(theirs=f"{theirs}.weight", ours=kernels, layout="X 1 W -> W X", cut="X", flip="W"),
+        Rule(theirs=f"{theirs}.bias", ours=biases, layout="X -> X", cut="X"),
+    ]
+
+
 # --- for a model -----------------------------------------------------------------------------------------
 
 
