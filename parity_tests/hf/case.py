@@ -1,6 +1,7 @@
 """What a case of a family is, and the model of transformers that it makes."""
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Case:
 
         config = transformers.AutoConfig.for_model(model_type, **self.config)
         config._attn_implementation = "eager"
+        config._experts_implementation = "eager"
         module = getattr(transformers, architecture)(config).eval()
         if self.prepare:
             self.prepare(module)
@@ -86,7 +88,23 @@ def their_model(model_type: str, case: Case, architecture: str, seed: int = 0) -
                 parameter.copy_(noise * (0.8 / parameter.shape[-1] ** 0.5))
             else:
                 parameter.add_(0.2 * noise)
+        for buffer in saved_buffers(model_type, module).values():
+            buffer.add_(0.2 * torch.randn(buffer.shape, generator=generator))
     return module
+
+
+def saved_buffers(model_type: str, module: Any) -> dict[str, torch.Tensor]:
+    """What is saved of a model beside its parameters and is weights of ours: what training moves without a gradient."""
+    from archlab.hf.family import find
+
+    skipped, learned = find(model_type).ignored, dict(module.named_parameters(remove_duplicate=False))
+    return {
+        name: tensor
+        for name, tensor in module.state_dict().items()
+        if name not in learned
+        and tensor.is_floating_point()
+        and not any(re.fullmatch(pattern, name) for pattern in skipped)
+    }
 
 
 def their_double(model_type: str, case: Case, architecture: str, module: Any) -> Any:
