@@ -61,6 +61,7 @@ from archlab.norms import GroupNorm, LayerNorm, RMSNorm
 from archlab.optim.adafactor import Adafactor
 from archlab.optim.adamw import Adam, AdamW
 from archlab.optim.averaged import Averaged, averaged_weights
+from archlab.optim.frozen import Frozen
 from archlab.optim.groups import Group, Grouped
 from archlab.optim.lion import Lion
 from archlab.optim.muon import Muon
@@ -150,6 +151,7 @@ __all__ = [
     "FanInUniform",
     "FeedForward",
     "Frames",
+    "Frozen",
     "GELUErf",
     "GELUSigmoid",
     "GELUTanh",

@@ -17,6 +17,7 @@ from archlab.norms import RMSNorm
 from archlab.optim.adafactor import Adafactor
 from archlab.optim.adamw import Adam, AdamW
 from archlab.optim.averaged import Averaged
+from archlab.optim.frozen import Frozen
 from archlab.optim.groups import Group, Grouped
 from archlab.optim.lion import Lion
 from archlab.optim.muon import Muon
@@ -170,7 +171,7 @@ def test_state_goes_on_in_the_other_backend(kind, first, second):
 
 
 def test_no_optimizer_is_left_out():
-    used = {type(o) for o in KINDS.values()} | {SignStep}
+    used = {type(o) for o in KINDS.values()} | {SignStep, Frozen}
     assert set(registered(Optimizer).values()) == used
 
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 from archlab.errors import InputError
-from archlab.inits import Normal
+from archlab.inits import Init, Normal
 from archlab.model import Head, TokenModel, positions_in
 from archlab.ops import scaled
-from archlab.spec import Example, Front, Input, Layer, Parts, State, shared_parts, substate, updated
+from archlab.optim.frozen import Frozen
+from archlab.spec import Example, Front, Input, Layer, Param, Parts, State, shared_parts, substate, updated
 from archlab.tower import Tower
 
 SOURCE = "source_"
@@ -25,6 +26,9 @@ class EncoderDecoder(TokenModel):
         The layers of both. The encoder's output is published as ``memory``.
     logit_scale
         What the decoder's output is multiplied with before the logits (T5 with a tied head: 1/√D).
+    logit_bias
+        The law of a number for each token that is added to its logits and that no training moves (BART's code:
+        :class:`archlab.inits.Zeros`); None for none.
     """
 
     start: int
@@ -33,6 +37,7 @@ class EncoderDecoder(TokenModel):
     decoder: Tower
     memory: str = "memory"
     logit_scale: float | None = None
+    logit_bias: Init | None = None
 
     def check(self) -> None:
         super().check()
@@ -59,6 +64,11 @@ class EncoderDecoder(TokenModel):
         }
         towers = [shared_parts(getattr(self, name).at(width), name) for name in ("encoder", "decoder")]
         return parts | {"shared": towers[0] | towers[1]}
+
+    def params(self, width: int) -> dict[str, Param]:
+        if self.logit_bias is None:
+            return {}
+        return {"logit_bias": Param(shape=(self.vocab,), axes="V", init=self.logit_bias, rule=Frozen())}
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
         return {"index": State(shape=(batch,), axes="B", dtype="int")}
@@ -92,6 +102,11 @@ class EncoderDecoder(TokenModel):
         x, new = m.decoder(self.look_up(m, tokens, ctx), ctx, substate(state, "decoder"))
         return self.answer(m, scaled(ctx, x, self.logit_scale), ctx), updated(state, decoder=new)
 
+    def logits(self, m: Any, x: Any, ctx: Any) -> Any:
+        """(B, T, D) → (B, T, V)."""
+        logits = super().logits(m, x, ctx)
+        return logits + ctx.xp.astype(m.logit_bias, x.dtype) if self.logit_bias else logits
+
     @classmethod
     def examples(cls) -> list[Example]:
         from archlab.fronts.tokens import Tokens
@@ -101,7 +116,7 @@ class EncoderDecoder(TokenModel):
         second = CrossAttention(heads=2, kv_heads=2, head_size=5, scale=1.0, bias=False, out_bias=False)
         other = Tokens(vocab=7, init=Normal(std=1.0), types=2)
         return [
-            seq2seq_example(first),
+            seq2seq_example(first, logit_bias=Normal(std=1.0)),
             seq2seq_example(second, source=other, head=Head(bias=True), embedding_scale=2.0, logit_scale=0.5),
         ]
 
