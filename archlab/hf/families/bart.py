@@ -85,7 +85,8 @@ IDLE = (
 
 def config(model: Any) -> dict[str, Any]:
     """The fields of a model."""
-    layer, side = model.decoder.stack.layers[0], {}
+    layer = model.decoder.stack.layers[0]
+    side: dict[str, Any] = {}
     for name, tower in (("encoder", model.encoder), ("decoder", model.decoder)):
         first = tower.stack.layers[0]
         side |= {
