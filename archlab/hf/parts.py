@@ -6,6 +6,7 @@ from typing import Any
 from archlab import activations as acts
 from archlab.activations import Activation
 from archlab.channels.glu import GLU
+from archlab.errors import InputError
 from archlab.hf.family import Mismatch
 from archlab.hf.fields import Fields
 from archlab.hf.layouts import Rule, linear, norm, same
@@ -76,6 +77,31 @@ def stack(layers: Sequence[Layer]) -> Stack:
 def _said(stack: Stack) -> int:
     """How many layers are written down."""
     return len(stack.first) + len(stack.pattern) + len(stack.tail)
+
+
+# --- layers with and without a window ------------------------------------------------------------------------
+
+LOCAL, WHOLE = "sliding_attention", "full_attention"
+
+
+def windows(fields: Fields, layers: int, window: int | None, unsaid: Sequence[str]) -> list[int | None]:
+    """The window of each layer, None for none, by ``layer_types``; ``unsaid`` are these where they are missing."""
+    kinds = fields.items("layer_types", layers, unsaid)
+    for kind in kinds:
+        if kind not in (LOCAL, WHOLE):
+            raise InputError(f"{fields.where}: layer_types has {kind!r}; this kind of model has {LOCAL!r}, {WHOLE!r}")
+        if kind == LOCAL and window is None:
+            raise InputError(f"{fields.where}: layer_types has {LOCAL!r}, but by the config there is no window")
+    return [window if kind == LOCAL else None for kind in kinds]
+
+
+def window_fields(model: LanguageModel) -> dict[str, Any]:
+    """The window and the kind of each layer."""
+    found = [layer.mixer.window for layer in model.stack.layers]  # type: ignore[attr-defined]
+    return {
+        "sliding_window": next((window for window in found if window), None),
+        "layer_types": [LOCAL if window else WHOLE for window in found],
+    }
 
 
 # --- decoders in Llama's manner -----------------------------------------------------------------------------

@@ -76,6 +76,13 @@ def whole_rope(fields: Fields, **said: Any) -> RoPE:
     return rotary
 
 
+def paired(fields: Fields, rotary: RoPE, size: int) -> None:
+    """Raise :class:`InputError` where a part of a head of ``size`` turns that is no number of pairs."""
+    if int(size * rotary.fraction) % 2:
+        share = f"{fields.where}: partial_rotary_factor is {rotary.fraction}"
+        raise InputError(f"{share}, which turns an odd number of the {size} entries of a head; archlab turns pairs")
+
+
 def _scaling(table: Fields, lengths: Lengths, aliases: Mapping[str, str]) -> RopeScaling | None:
     table.idle("rope_theta", "partial_rotary_factor", "max_position_embeddings")
     kind = table.text("rope_type", table.raw("type", "default"))
