@@ -26,9 +26,8 @@ def falcon_h1(
 
     RoPE has θ = 10¹¹; Mamba-2 has one group and no norm behind its gate. First values are those of Hugging Face's code.
 
-    All of the paper's multipliers are 1, as in that code's default configuration. Those of the branches' inputs and
-    outputs are fields here, that of the keys is attention's ``scale``, that of embeddings ``embedding_scale``; those
-    within Mamba-2, of the SwiGLU and of the logits have no field: they are constants times matrices.
+    All of the paper's multipliers are 1, as in that code's default configuration. That of the keys is attention's
+    ``scale``.
     """
     init, norm = Normal(std=0.02), RMSNorm(epsilon=1e-5)
     attention = Attention(
