@@ -42,6 +42,25 @@ class Head(Config):
         return Linear(features=vocab, axes="D V", bias=self.bias, init=self.init)
 
 
+class Factors(Config):
+    """A table (V, E) narrower than the model: x = E[token] W_in, logits = (x W_out) Eᵀ  (OPT-350m).
+
+    ``width`` is E. See https://arxiv.org/abs/2205.01068 and, for tables in two factors, https://arxiv.org/abs/1909.11942.
+    """
+
+    width: int
+    init: Init = FanInNormal()
+
+    def check(self) -> None:
+        self.require(self.width > 0, "width", "must be > 0")
+
+    def projections(self, width: int) -> tuple[Part, Part]:
+        """W_in and W_out of a model of ``width``."""
+        enter = Linear(features=width, axes="R D", bias=False, init=self.init)
+        leave = Linear(features=self.width, axes="D R", bias=False, init=self.init)
+        return enter.at(self.width), leave.at(width)
+
+
 class Answer(NamedTuple):
     """A further prediction of the same targets, for training.
 
@@ -167,6 +186,8 @@ class TokenModel(Model):
 class LanguageModel(TokenModel):
     """Token by token probabilities: embedding, stack, norm, logits.
 
+    factors
+        How a table of another width than the model's is read and tied; None for one of the model's width.
     positions
         A table added to the embeddings; rotations and biases belong to attention.
     embedding_norm, dropout
@@ -179,6 +200,7 @@ class LanguageModel(TokenModel):
         c: logits become c · tanh(logits / c).
     """
 
+    factors: Factors | None = None
     positions: PositionTable | None = None
     embedding_norm: Norm | None = None
     dropout: float = 0.0
@@ -194,12 +216,19 @@ class LanguageModel(TokenModel):
         self.require(self.softcap is None or self.softcap > 0, "softcap", "must be > 0")
 
     def parts(self, width: int) -> Parts:
+        enter, leave = self.factors.projections(width) if self.factors else (None, None)
         parts: Parts = {
-            "embedding": self.embedding(width),
+            "embedding": self.embedding(self.table_width(width)),
+            "enter": enter,
             **around(self, width),
-            "head": self.output(width),
+            "leave": leave,
+            "head": self.output(self.table_width(width)),
         }
         return parts | {"shared": shared_parts(self.stack.at(width), "stack")}
+
+    def table_width(self, width: int) -> int:
+        """How wide the table, or an output matrix in its place, is in a model of ``width``."""
+        return self.factors.width if self.factors else width
 
     def forward(self, m: Any, inputs: dict[str, Any], ctx: Any, state: Any) -> tuple[Any, Any]:
         x, stacked = m.stack(self.embed(m, inputs["tokens"], ctx), ctx, substate(state, "stack"))
@@ -209,14 +238,22 @@ class LanguageModel(TokenModel):
 
     def embed(self, m: Any, tokens: Any, ctx: Any) -> Any:
         """(B, T) token ids → (B, T, D)."""
-        return entered(self, m, self.look_up(m, tokens, ctx), ctx)
+        x = self.look_up(m, tokens, ctx)
+        return entered(self, m, m.enter(x, ctx) if self.factors else x, ctx)
 
     def logits(self, m: Any, x: Any, ctx: Any) -> Any:
         """(B, T, D) → (B, T, V)."""
+        x = m.leave(x, ctx) if self.factors else x
         logits = scaled(ctx, super().logits(m, x, ctx), self.logit_scale)
         if self.softcap:
             logits = self.softcap * ctx.xp.tanh(upcast(ctx.xp, logits) / self.softcap)
         return logits
+
+    def cost(self, width: int, length: int) -> Cost:
+        return super().cost(self.table_width(width), length)
+
+    def saved(self, width: int, length: int) -> float:
+        return super().saved(self.table_width(width), length)
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -229,6 +266,8 @@ class LanguageModel(TokenModel):
             Example(spec=tiny_model(softcap=3.0, logit_scale=0.5, embedding_scale=4.0, norm=None, repeat=1)),
             Example(spec=tiny_model(positions=learned, dropout=0.1, repeat=1, head=Head(bias=False)), length=516),
             Example(spec=tiny_model(embedding_norm=LayerNorm(epsilon=1e-5, bias=True), repeat=1)),
+            Example(spec=tiny_model(factors=Factors(width=6), repeat=1)),
+            Example(spec=tiny_model(factors=Factors(width=6), head=Head(bias=False), repeat=1)),
         ]
 
 

@@ -196,7 +196,8 @@ def _tied(model: Model, base: Model) -> dict[str, float]:
                     f"{where}: a tied head needs a LanguageModel with a last norm that has a scale "
                     "(RMSNorm without unit_offset, LayerNorm) to divide its logits; give it a head of its own"
                 )
-            return {f"norm.{name}": model.width / base.width for name in ("scale", "bias")}
+            growth = model.table_width(model.width) / base.table_width(base.width)  # type: ignore[attr-defined]
+            return {f"norm.{name}": growth for name in ("scale", "bias")}
     return {}
 
 
