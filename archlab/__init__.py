@@ -51,7 +51,7 @@ from archlab.mixers.recurrent import Backward, Recurrent
 from archlab.mixers.rg_lru import RGLRU
 from archlab.mixers.rwkv7 import RWKV7
 from archlab.mixers.short_conv import ShortConv
-from archlab.model import Head, LanguageModel, Model
+from archlab.model import Factors, Head, LanguageModel, Model
 from archlab.models.early_exit import EarlyExitModel
 from archlab.models.encoder import Encoder
 from archlab.models.encoder_decoder import EncoderDecoder
@@ -147,6 +147,7 @@ __all__ = [
     "Example",
     "Experiment",
     "ExpertChoiceRouter",
+    "Factors",
     "FanInNormal",
     "FanInUniform",
     "FeedForward",
