@@ -121,14 +121,18 @@ def test_published_configs_are_understood(family, config):
 
 @pytest.mark.parametrize(("family", "case"), FIRST)
 def test_what_a_config_leaves_out_is_what_transformers_takes(family, case):
-    """An empty config makes the spec that transformers' own default config makes."""
+    """An empty config makes the spec that transformers' own default config makes.
+
+    A file of cases may have in ``LEAST`` what transformers cannot run without and has no default for.
+    """
     import transformers
 
     from archlab.hf.family import find
 
     found = find(family)
-    full = transformers.AutoConfig.for_model(family).to_dict()
+    least = getattr(importlib.import_module(f"parity_tests.hf.cases.{family}"), "LEAST", {})
+    full = transformers.AutoConfig.for_model(family, **least).to_dict()
     reader = Fields(full)
     there = found.model(reader, found.architectures[0])
     reader.done()
-    assert same_function(there, found.model(Fields({"model_type": family}), found.architectures[0]))
+    assert same_function(there, found.model(Fields({"model_type": family} | least), found.architectures[0]))
