@@ -2,9 +2,11 @@
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 from unittest import mock
 
@@ -62,8 +64,9 @@ def lifted() -> Iterator[None]:
     Its code names float32 where it wants more than bfloat16: in norms, softmaxes, frequencies and states. Whatever it
     calls float32 is float64 in here, so that its float64 is one.
     """
-    double = torch.float64
+    double, single = torch.float64, torch.float32
     with (
+        lifted_defaults(single, double),
         mock.patch.object(torch, "float32", double),
         mock.patch.object(torch, "float", double),
         mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
@@ -74,6 +77,28 @@ def lifted() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(before)
+
+
+@contextmanager
+def lifted_defaults(single: Any, double: Any) -> Iterator[None]:
+    """The same for arguments' defaults in its models, which were read when they were defined."""
+    found = [(each, each.__defaults__) for each in functions_of_models() if single in (each.__defaults__ or ())]
+    for each, defaults in found:
+        each.__defaults__ = tuple(double if value is single else value for value in defaults)
+    try:
+        yield
+    finally:
+        for each, defaults in found:
+            each.__defaults__ = defaults
+
+
+def functions_of_models() -> Iterator[Any]:
+    """Functions and methods of those models of transformers that are loaded."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("transformers.models.")]
+    for module in modules:
+        owners = [module, *(item for item in vars(module).values() if isinstance(item, type))]
+        for owner in owners:
+            yield from (item for item in vars(owner).values() if isinstance(item, FunctionType))
 
 
 def their_model(model_type: str, case: Case, architecture: str, seed: int = 0) -> Any:
