@@ -41,10 +41,11 @@ class Classifier(OutputHead):
         linear = (
             None if self.classes is None else Linear(features=self.classes, axes="D V", bias=self.bias, init=self.init)
         )
+        inner = self.transform.out(width) if self.transform else width
         return {
             "transform": self.transform and self.transform.at(width),
-            "dropout": Dropout(rate=self.dropout).at(width) if self.dropout else None,
-            "out": linear and linear.at(width),
+            "dropout": Dropout(rate=self.dropout).at(inner) if self.dropout else None,
+            "out": linear and linear.at(inner),
         }
 
     def forward(self, m: Any, x: Any, ctx: Any, table: Any) -> Any:

@@ -33,9 +33,12 @@ class MaskedTokenHead(OutputHead):
         return {"bias": Param(shape=(self.vocab,), axes="V", init=Zeros())} if self.bias and not self.out else {}
 
     def parts(self, width: int) -> Parts:
+        inner = self.transform.out(width) if self.transform else width
+        if inner != width and not self.out:
+            self.fail("transform", f"makes states of {inner}, which the embedding is not tied to; give an out")
         return {
             "transform": self.transform and self.transform.at(width),
-            "out": self.out and self.out.linear(self.vocab).at(width),
+            "out": self.out and self.out.linear(self.vocab).at(inner),
         }
 
     def forward(self, m: Any, x: Any, ctx: Any, table: Any) -> Any:

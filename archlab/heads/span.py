@@ -27,10 +27,11 @@ class SpanHead(OutputHead):
         return 2
 
     def parts(self, width: int) -> Parts:
+        inner = self.transform.out(width) if self.transform else width
         return {
             "transform": self.transform and self.transform.at(width),
-            "dropout": Dropout(rate=self.dropout).at(width) if self.dropout else None,
-            "out": Linear(features=2, axes="D V", bias=self.bias, init=self.init).at(width),
+            "dropout": Dropout(rate=self.dropout).at(inner) if self.dropout else None,
+            "out": Linear(features=2, axes="D V", bias=self.bias, init=self.init).at(inner),
         }
 
     def forward(self, m: Any, x: Any, ctx: Any, table: Any) -> Any:

@@ -38,7 +38,8 @@ class Encoder(Model):
         return positions_in(self.tower.at(self.width))
 
     def classes(self) -> int:
-        return getattr(self.head, "classes", None) or self.width
+        transform = getattr(self.head, "transform", None)
+        return getattr(self.head, "classes", None) or (transform.out(self.width) if transform else self.width)
 
     def stateless(self) -> tuple[str, ...]:
         return ("tower",)
