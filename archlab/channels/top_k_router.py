@@ -103,6 +103,11 @@ class TopKRouter(Router):
             size * groups.chosen >= self.chosen, "groups", f"leave fewer than the {self.chosen} experts to choose"
         )
 
+    def sums_to_one(self) -> bool:
+        """Whether the weights before ``scale`` are those of a softmax over the chosen ones, however it is said."""
+        whole = self.over == "chosen" if self.total is None else self.total == 1.0 and not self.epsilon
+        return self.scores == "softmax" and whole
+
     @property
     def most(self) -> int | None:
         return self.chosen

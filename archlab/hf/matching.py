@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from archlab.channels.top_k_router import TopKRouter
 from archlab.config import Config, FieldError
 from archlab.errors import InputError
 from archlab.hf.family import Family, Mismatch, find, supported
@@ -10,6 +11,7 @@ from archlab.inits import Init
 from archlab.layers import DropPath
 from archlab.mixers.multi_head import MultiHead
 from archlab.model import Model
+from archlab.optim.optimizer import Optimizer
 from archlab.spec import walk
 from archlab.stack import Stack
 
@@ -48,11 +50,13 @@ def _sizes(model: Model) -> dict[int, int]:
 
 
 def _plain(value: Any, widths: dict[int, int]) -> Any:
-    """A value without first values, rates of dropout, auxiliary losses and ways of saying the same."""
+    """A value without first values, rates of dropout, auxiliary losses, rules and ways of saying the same."""
     if isinstance(value, Init):
         return "init"
     if isinstance(value, DropPath):
         return None
+    if isinstance(value, Optimizer):
+        return "rule"
     if isinstance(value, Stack):
         return ["layers", *(_plain(layer, widths) for layer in value.layers)]
     if isinstance(value, Config):
@@ -67,6 +71,8 @@ def _fields(config: Config, widths: dict[int, int]) -> dict[str, Any]:
     if isinstance(config, MultiHead) and id(config) in widths:
         size = config.size(widths[id(config)])
         values |= {"head_size": size, "scale": config.factor(size)}
+    if isinstance(config, TopKRouter) and config.sums_to_one():
+        values |= {"over": "chosen", "total": None}
     values = {name: value for name, value in values.items() if not _first_value(name, value)}
     return {name: _plain(value, widths) for name, value in values.items()}
 

@@ -117,7 +117,7 @@ def config(model: Any) -> dict[str, Any]:
 def _mixture_fields(mixture: Any) -> dict[str, Any]:
     return {
         "num_experts": mixture.router.experts, "num_experts_per_tok": mixture.router.chosen,
-        "norm_topk_prob": mixture.router.total is not None, "moe_intermediate_size": mixture.expert.hidden,
+        "norm_topk_prob": mixture.router.sums_to_one(), "moe_intermediate_size": mixture.expert.hidden,
     }  # fmt: skip
 
 
