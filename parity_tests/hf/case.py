@@ -25,8 +25,8 @@ class Case:
     length, batch
         Of the tokens it is tried on: longer than any window.
     inexact
-        Why the gate is not held to the letter for a measure ("logits", "gradient", "generation", …), by measure; shown
-        in the table.
+        Why the gate is not held to the letter for a measure ("logits", "gradient", "generation", "left padding", …), by
+        measure; shown in the table.
     prepare
         What is done to a new model of transformers before it gets its weights, where no config says it: (module).
     """

@@ -64,8 +64,8 @@ def test_padding_changes_nothing(family, case, backend):
     setup = setup_of(family, case)
     if not is_paddable(setup):
         pytest.skip("its rows are all of one length")
-    assert padded_error(setup, backend, "left") <= EXACT
-    assert padded_error(setup, backend, "right") <= EXACT
+    sides = [side for side in ("left", "right") if f"{side} padding" not in case.inexact]
+    assert all(padded_error(setup, backend, side) <= EXACT for side in sides)
 
 
 @pytest.mark.parametrize(("family", "case"), FIRST)

@@ -6,7 +6,11 @@ TINY = {
 }  # fmt: skip
 
 CASES = (
-    Case(name="plain", config=TINY | {"num_key_value_heads": 1, "lru_width": 32}),
+    Case(
+        name="plain",
+        config=TINY | {"num_key_value_heads": 1, "lru_width": 32},
+        inexact={"left padding": "the convolutions of transformers see it: a row alone gives other numbers there too"},
+    ),
     Case(
         name="wide",
         config=TINY
