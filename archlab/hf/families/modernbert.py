@@ -27,6 +27,9 @@ from archlab.tower import Tower
 WHOLE, LOCAL = "full_attention", "sliding_attention"
 THETA = {WHOLE: ("global_rope_theta", 160000.0), LOCAL: ("local_rope_theta", 10000.0)}
 POOLING = {"cls": "first", "mean": "mean"}
+TOKENS = {"bos_token_id": 50281, "cls_token_id": 50281, "eos_token_id": 50282, "sep_token_id": 50282,
+          "pad_token_id": 50283}  # fmt: skip
+"""What transformers takes where a config does not say; it wants them below the vocabulary."""
 HEAD = ("classifier_pooling", "classifier_dropout", "classifier_bias", "classifier_activation", "decoder_bias")
 
 
@@ -119,7 +122,8 @@ def config(model: Any) -> dict[str, Any]:
     reach = {"local_attention": 2 * (max(windows) - 1)} if windows else {}
     law = isinstance(init, TruncatedNormal)
     cut = {"initializer_range": init.std, "initializer_cutoff_factor": init.bound} if law else {}
-    return _head_fields(model) | cut | reach | {
+    missing = {name: None for name, token in TOKENS.items() if token >= model.vocabulary()}
+    return _head_fields(model) | cut | reach | missing | {
         "vocab_size": model.vocabulary(), "hidden_size": model.width, "num_hidden_layers": len(mixers),
         "num_attention_heads": mixers[0].heads, "intermediate_size": channel.hidden,
         "hidden_activation": activation_name(channel.activation, "gelu"), "mlp_bias": channel.bias,
