@@ -1,4 +1,4 @@
-"""Any spec as a file of PyTorch: it computes what the definitions do, and transformers loads, trains and generates with it."""
+"""Any spec as a file of PyTorch: it computes what the definitions do, and transformers loads and generates with it."""
 
 import importlib
 import itertools
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from archlab import reference
+from archlab import catalog, reference
 from archlab.activations import SiLU
 from archlab.block import Block
 from archlab.channels.glu import GLU
@@ -37,11 +37,11 @@ from archlab.models.encoder import encoder_example
 from archlab.models.encoder_decoder import seq2seq_example
 from archlab.norms import GroupNorm, RMSNorm
 from archlab.parity import running
-from archlab.parity.cases import cases_of, drawn_weights, registered_cases, seed_of, variants
+from archlab.parity.cases import Case, cases_of, drawn_weights, registered_cases, seed_of, variants
 from archlab.residuals import PreNorm
 from archlab.rotary import RoPE
 from archlab.score_bias import ALiBi
-from archlab.spec import Layer, Spec
+from archlab.spec import Example, Layer, Spec
 from archlab.stack import Stack
 from archlab.tokenizers import CharTokenizer
 from archlab.weights import initial
@@ -82,9 +82,8 @@ def loaded(folder):
     from safetensors.torch import load_file as tensors
 
     module, config = imported(folder), json.loads((folder / "config.json").read_text())
-    spec, name = config["spec"], config["architectures"][0]
-    more = {key: config[key] for key in ("vocab_size", "num_labels") if key in config}
-    model = getattr(module, name)(module.ArchlabConfig(spec=spec, **more))
+    fields = {key: value for key, value in config.items() if key not in ("auto_map", "dtype", "model_type")}
+    model = getattr(module, config["architectures"][0])(module.ArchlabConfig(**fields))
     model.load_state_dict(tensors(folder / "model.safetensors"))
     return model
 
@@ -116,10 +115,10 @@ def named(spec, inputs):
     return table
 
 
-def judged(spec, case, inputs, folder):
+def judged(spec, name, inputs, folder):
     """The largest difference of a model's answer and its auxiliary losses from the reference."""
     spec = spec.for_generation()
-    weights = drawn_weights(spec.root(), seed_of(case.name))
+    weights = drawn_weights(spec.root(), seed_of(name))
     write(folder, spec, weights)
     model, kept = as_in_the_reference(loaded(folder))
     given = named(spec, inputs)
@@ -134,7 +133,7 @@ def judged(spec, case, inputs, folder):
         segments = inputs.get("segments")
         first = 0 if segments is None else np.argmax(segments > 0, axis=1)
         expected = expected[np.arange(len(expected)), first]
-    losses = dict(kept[0].losses)
+    losses = {name: kept[0].losses[name] for name in kept[0].losses}
     assert losses.keys() == truth.losses.keys()
     pairs = [(found, expected), *((losses[name], truth.losses[name]) for name in losses)]
     return max(float(np.max(np.abs(np.asarray(a.detach()) - b))) for a, b in pairs)
@@ -181,17 +180,442 @@ def test_the_file_computes_what_the_definitions_do(case, tmp_path):
     for name, inputs in variants(case, seed_of(case.name)).items():
         folder = tmp_path / name
         if isinstance(spec.represents(), Model):
-            error = judged(spec, case, inputs, folder)
+            error = judged(spec, case.name, inputs, folder)
         elif isinstance(spec.represents(), Layer):
             model = tiny_model(layer=spec, width=case.example.width, repeat=1)
             tokens = np.random.default_rng(1).integers(0, model.vocab, inputs["x"].shape[:2])
             where = {key: value for key, value in inputs.items() if key != "x"}
-            error = judged(model, case, {"tokens": tokens, **where}, folder)
+            error = judged(model, case.name, {"tokens": tokens, **where}, folder)
         else:
             error = judged_alone(case, inputs, folder)
         assert error < LIMIT, name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalog.names())
+def test_the_catalogue(name, tmp_path):
+    model = catalog.model(name)
+    case = Case(name=name, spec_name=name, example=Example(spec=model.for_generation()))
+    for kind, inputs in variants(case, seed_of(name)).items():
+        assert judged(model, name, inputs, tmp_path / kind) < LIMIT, kind
+
+
 def test_every_mechanism_is_tried():
     assert {case.spec_name for case in CASES} >= registered(Spec).keys()
     assert len(LEAST) == len(registered(Spec)) + len(TOYS)
+
+
+# --- names, imports and other ways to write a definition ----------------------------------------------
+
+ODD = '''
+"""Blocks that are written in odd ways"""
+
+import archlab
+from archlab import ops
+from archlab.mixers import attention as base
+from archlab.spec import Mixer
+
+MIXED = (1.0, 2.0)
+
+
+class Attention(base.Attention):
+    """Another one of this name."""
+
+    extra: float = 1.5
+
+    def forward(self, m, x, ctx, state):
+        from math import sqrt
+
+        from archlab.ops import rearrange as turned
+
+        y, state = super().forward(m, x, ctx, state)
+        return self.extra * MIXED[1] * sqrt(4.0) * turned(y, "B T D -> B T D"), state
+
+
+class Odd(Mixer):
+    """A constant that a local name hides, and a module's function."""
+
+    def parts(self, width):
+        return {"out": archlab.Linear(features=width, axes="D D", bias=False).at(width)}
+
+    def forward(self, m, x, ctx, state):
+        first = [MIXED for MIXED in (3.0, 4.0)][0]
+        return first * m.out(ops.upcast(ctx.xp, x), ctx) / MIXED[0], state
+'''
+
+
+def test_two_definitions_of_one_name_and_odd_imports(tmp_path):
+    path = tmp_path / "odd.py"
+    path.write_text(ODD)
+    odd, pre = load_file(path), PreNorm(norm=RMSNorm(epsilon=1e-5))
+    fields = {"heads": 2, "kv_heads": 1, "visibility": "causal", "bias": False, "out_bias": False}
+    rwkv = RWKV7(
+        heads=2, decay_rank=3, rate_rank=4, gate_rank=5, norm=GroupNorm(groups=2, epsilon=1e-2, bias=True), epsilon=1e-3
+    )
+    mamba = Mamba2(heads=2, head_size=4, state_size=4, groups=1, norm=None)
+    mixers = (odd.Attention(**fields), Attention(**fields), odd.Odd(), mamba, rwkv)
+    model = tiny_model().replace(stack=Stack(pattern=[Block(mixer=m, residual=pre) for m in mixers], repeat=1))
+    weights = drawn_weights(model.root(), 4)
+    write(tmp_path / "out", model, weights)
+    tokens = np.random.default_rng(5).integers(0, model.vocab, (2, 9))
+    found = loaded(tmp_path / "out").eval()(input_ids=torch.tensor(tokens)).logits
+    assert np.max(np.abs(found.detach().numpy() - reference.run(model, weights, {"tokens": tokens}).output)) < LIMIT
+    spec = json.loads((tmp_path / "out/config.json").read_text())["spec"]
+    assert {layer["mixer"]["type"] for layer in spec["stack"]["pattern"]} > {"Odd", "Attention"}
+    assert str(tmp_path) not in (tmp_path / "out/config.json").read_text() + (tmp_path / "out/README.md").read_text()
+
+
+def test_the_file_has_nothing_that_the_model_does_not_use(tmp_path):
+    model = tiny_model()
+    write(tmp_path / "out", model, initial(model.root(), 0))
+    text = (tmp_path / "out/modeling_archlab.py").read_text()
+    assert "class Attention(" in text
+    for name in ("class GatedDeltaNet", "class RWKV7", "def examples", "def cost", "def saved", "SignStep"):
+        assert name not in text
+    assert text.startswith('"""LanguageModel, a model of transformers.\n\nGenerated by archlab ')
+
+
+# --- kinds of models ----------------------------------------------------------------------------------
+
+
+def written_and_loaded(tmp_path, model, seed=0, **more):
+    weights = drawn_weights(model.for_generation().root(), seed)
+    write(tmp_path / "out", model, {**drawn_weights(model.root(), seed), **weights}, **more)
+    return loaded(tmp_path / "out").eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "auto"),
+    [
+        (tiny_model(), "AutoModelForCausalLM"),
+        (encoder_example().spec, "AutoModel"),
+        (encoder_example(head=Classifier(classes=3, pooling="mean")).spec, "AutoModelForSequenceClassification"),
+        (encoder_example(head=Classifier(classes=3, pooling=None)).spec, "AutoModelForTokenClassification"),
+        (encoder_example(head=Classifier(classes=None, pooling="first")).spec, "AutoModel"),
+        (seq2seq_example().spec, "AutoModelForSeq2SeqLM"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_the_class_that_loads_a_model(tmp_path, model, auto):
+    write(tmp_path / "out", model, initial(model.root(), 0))
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert set(config["auto_map"]) == {"AutoConfig", auto}
+    assert auto in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_model_that_sees_both_ways_fills_masks(tmp_path):
+    mixer = Attention(heads=2, kv_heads=2, visibility="bidirectional", bias=False, out_bias=False)
+    model = tiny_model(layer=Block(mixer=mixer, residual=PreNorm(norm=RMSNorm(epsilon=1e-5))))
+    found = written_and_loaded(tmp_path, model)
+    tokens = torch.arange(6)[None]
+    output = found(input_ids=tokens, labels=torch.where(tokens == 2, tokens, -100))
+    expected = torch.nn.functional.cross_entropy(output.logits[:, 2].float(), tokens[:, 2])
+    assert output.loss.item() == pytest.approx(float(expected))
+
+
+def test_the_loss_is_that_of_the_next_token_and_of_the_parts(tmp_path):
+    router = TopKRouter(experts=4, chosen=2, scores="softmax", balance=0.5)
+    moe = MoE(router=router, expert=GLU(hidden=6, activation=SiLU(), bias=False))
+    model = tiny_model(layer=Block(channel=moe, residual=PreNorm(norm=RMSNorm(epsilon=1e-5))))
+    found = written_and_loaded(tmp_path, model)
+    tokens = torch.randint(0, model.vocab, (2, 7))
+    labels = tokens.clone()
+    labels[:, :3] = -100
+    output = found(input_ids=tokens, labels=labels)
+    expected = torch.nn.functional.cross_entropy(output.logits[:, 2:-1].flatten(0, 1).float(), tokens[:, 3:].flatten())
+    assert output.loss.item() == pytest.approx(float(expected))
+    assert found.train()(input_ids=tokens, labels=labels).loss.item() > output.loss.item()
+
+
+def test_further_answers_count_in_training_alone(tmp_path):
+    model = registered(Model)["EarlyExitModel"].examples()[0].spec
+    found = written_and_loaded(tmp_path, model)
+    tokens = torch.randint(0, model.vocab, (2, 7))
+    alone = found(input_ids=tokens, labels=tokens).loss.item()
+    assert found(input_ids=tokens).logits.shape == (2, 7, model.vocab)
+    assert float(found.train()(input_ids=tokens, labels=tokens).loss) > alone
+
+
+def test_the_classes_loss_and_padding(tmp_path):
+    model = encoder_example(head=Classifier(classes=3, pooling="first")).spec
+    found = written_and_loaded(tmp_path, model)
+    tokens = torch.randint(0, 11, (2, 6))
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1]])
+    output = found(input_ids=tokens, attention_mask=mask, labels=torch.tensor([0, 2]))
+    assert output.logits.shape == (2, 3)
+    assert output.loss.item() > 0
+    alone = found(input_ids=tokens[1:, 2:]).logits
+    assert torch.allclose(output.logits[1], alone[0])
+
+
+def test_the_encoder_runs_once(tmp_path):
+    model = seq2seq_example().spec
+    found, runs = written_and_loaded(tmp_path, model), []
+    found.model.encoder.register_forward_hook(lambda *_: runs.append(1))
+    source = torch.randint(0, 11, (2, 5))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    wanted = {"attention_mask": mask, "max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
+    fast = found.generate(source, decoder_start_token_id=0, **wanted)
+    assert len(runs) == 1
+    assert torch.equal(fast, found.generate(source, decoder_start_token_id=0, use_cache=False, **wanted))
+    labels = torch.randint(1, 11, (2, 4))
+    shifted = torch.cat([torch.zeros(2, 1, dtype=torch.long), labels[:, :-1]], dim=1)
+    by_labels = found(input_ids=source, attention_mask=mask, labels=labels)
+    by_hand = found(input_ids=source, attention_mask=mask, decoder_input_ids=shifted)
+    assert torch.equal(by_labels.logits, by_hand.logits)
+    expected = torch.nn.functional.cross_entropy(by_hand.logits.flatten(0, 1).float(), labels.flatten())
+    assert by_labels.loss.item() == pytest.approx(float(expected))
+
+
+# --- decoding, training, dtypes ------------------------------------------------------------------------
+
+
+def hybrid(vocab=29):
+    """Three layers of Gated DeltaNet and one of attention in a window, each with a mixture of experts."""
+    norm = RMSNorm(epsilon=1e-5)
+    router = TopKRouter(experts=4, chosen=2, scores="softmax", balance=0.01, total=1.0)
+    moe = MoE(router=router, expert=GLU(hidden=12, activation=SiLU(), bias=False))
+    recurrent = GatedDeltaNet(heads=2, key_heads=1, key_size=6, value_size=8, epsilon=1e-6, norm=norm)
+    local = Attention(
+        heads=4, kv_heads=2, visibility="causal", window=5, bias=False, out_bias=False,
+        rotary=RoPE(theta=10000.0, layout="half"),
+    )  # fmt: skip
+    layers = [Block(mixer=m, channel=moe, residual=PreNorm(norm=norm)) for m in (recurrent,) * 3 + (local,)]
+    return tiny_model(vocab=vocab, width=16, head=Head(bias=False)).replace(stack=Stack(pattern=layers, repeat=1))
+
+
+def full_attention(**fields):
+    mixer = Attention(
+        heads=2, kv_heads=2, visibility="causal", bias=False, out_bias=False, score_bias=ALiBi(), **fields
+    )
+    return tiny_model(layer=Block(mixer=mixer, residual=PreNorm(norm=RMSNorm(epsilon=1e-5))))
+
+
+@pytest.mark.parametrize("model", [hybrid(), full_attention()], ids=["hybrid", "attention"])
+def test_a_cache_grows_past_its_first_room(tmp_path, model):
+    found = written_and_loaded(tmp_path, model)
+    tokens = torch.randint(0, model.vocab, (2, 150))
+    mask = torch.ones_like(tokens)
+    mask[0, :9] = 0
+    with torch.no_grad():
+        whole = found(input_ids=tokens, attention_mask=mask).logits
+        pieces, cache, start = [], None, 0
+        for stop in (3, 40, 41, 70, 71, 150):
+            output = found(
+                input_ids=tokens[:, start:stop], attention_mask=mask[:, :stop], past_key_values=cache, use_cache=True
+            )
+            cache, start = output.past_key_values, stop
+            pieces.append(output.logits)
+    assert cache.get_seq_length() == 150
+    real = mask > 0
+    assert torch.max(torch.abs(torch.cat(pieces, dim=1) - whole)[real]) < LIMIT
+
+
+def test_packed_documents_do_not_see_each_other(tmp_path):
+    found = written_and_loaded(tmp_path, hybrid())
+    tokens = torch.randint(0, 29, (1, 12))
+    packed = found(input_ids=tokens, attention_mask=torch.tensor([[1] * 5 + [2] * 7])).logits
+    apart = torch.cat([found(input_ids=part).logits for part in (tokens[:, :5], tokens[:, 5:])], dim=1)
+    assert torch.max(torch.abs(packed - apart)) < LIMIT
+
+
+def test_low_precision_and_gradients(tmp_path):
+    model = hybrid()
+    found = written_and_loaded(tmp_path, model).train()
+    tokens = torch.randint(0, model.vocab, (4, 12))
+    before = found(input_ids=tokens, labels=tokens).loss.item()
+    optimiser = torch.optim.SGD(found.parameters(), lr=0.1)
+    for _ in range(5):
+        optimiser.zero_grad()
+        found(input_ids=tokens, labels=tokens).loss.backward()
+        assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in found.parameters())
+        optimiser.step()
+    assert found(input_ids=tokens, labels=tokens).loss.item() < before
+    exact = found.eval()(input_ids=tokens).logits
+    low = found.to(torch.bfloat16)
+    logits = low(input_ids=tokens).logits
+    assert logits.dtype == torch.bfloat16
+    assert torch.median(torch.abs(logits.double() - exact)) < 0.05  # some token may go to another expert
+    assert low.generate(tokens, max_new_tokens=5, do_sample=True, pad_token_id=0).shape == (4, 17)
+
+
+def test_a_model_made_without_weights_has_those_of_the_spec(tmp_path):
+    model = hybrid()
+    weights = initial(model.root(), 7, "float64")
+    write(tmp_path / "out", model, weights)
+    module = imported(tmp_path / "out")
+    config = module.ArchlabConfig(spec=json.loads((tmp_path / "out/config.json").read_text())["spec"], seed=7)
+    made = module.ArchlabForCausalLM(config).state_dict()
+    assert made.keys() == {f"model.{path}" for path in weights}
+    for path, array in weights.items():
+        np.testing.assert_array_equal(made[f"model.{path}"].numpy(), array)
+
+
+@pytest.mark.slow
+def test_the_model_is_traced_whole(tmp_path):
+    found = written_and_loaded(tmp_path, hybrid())
+    tokens = torch.randint(0, 29, (2, 6))
+    compiled = torch.compile(found, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(input_ids=tokens).logits, found(input_ids=tokens).logits)
+
+
+def test_large_weights_lie_in_several_files(tmp_path):
+    from transformers.modeling_utils import load_state_dict
+
+    weights = initial(tiny_model().root(), 0)
+    tmp_path.joinpath("out").mkdir()
+    write_weights(tmp_path / "out", weights, largest=4000)
+    index = json.loads((tmp_path / "out/model.safetensors.index.json").read_text())
+    files = sorted({*index["weight_map"].values()})
+    assert len(files) > 1 and files[0] == f"model-00001-of-{len(files):05}.safetensors"
+    found = {name: array for file in files for name, array in load_state_dict(tmp_path / "out" / file).items()}
+    assert found.keys() == index["weight_map"].keys() == {f"model.{path}" for path in weights}
+    assert index["metadata"]["total_size"] == sum(array.nbytes for array in weights.values())
+
+
+# --- transformers, in a process that has no archlab ----------------------------------------------------
+
+BLOCKED = """
+import os, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("archlab", "archlab_torch", "archlab_jax", "einops", "array_api_compat"):
+            raise ImportError(f"{name} is not to be had")
+sys.meta_path.insert(0, Blocked())
+"""
+
+LOADING = """
+import json, sys
+import numpy as np, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder, again = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+assert tokenizer.padding_side == "left" and tokenizer.pad_token == "<pad>" and tokenizer.eos_token == "</s>"
+saved = np.load(folder + "/../expected.npz")
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.float64).eval()
+batch = tokenizer(["hello there", "abc"], return_tensors="pt", padding=True)
+assert set(batch) == {"input_ids", "attention_mask"}
+np.testing.assert_array_equal(batch["input_ids"].numpy()[batch["attention_mask"].numpy() > 0], saved["ids"])
+with torch.no_grad():
+    logits = model(**batch).logits.numpy()
+error = float(np.max(np.abs(logits - saved["logits"])[batch["attention_mask"].numpy() > 0]))
+
+plain = {"max_new_tokens": 12, "do_sample": False, "min_new_tokens": 12}
+written = model.generate(**batch, **plain)
+same = {"greedy": torch.equal(written, model.generate(**batch, **plain, use_cache=False))}
+beams = model.generate(**batch, **plain, num_beams=3)
+same["beams"] = torch.equal(beams, model.generate(**batch, **plain, num_beams=3, use_cache=False))
+single = tokenizer(["abc"], return_tensors="pt")
+same["padding"] = torch.equal(model.generate(**single, **plain)[0, 3:], written[1, 11:])
+torch.manual_seed(0)
+drawn = model.generate(**batch, max_new_tokens=6, do_sample=True, num_return_sequences=2)
+same["sampled"] = drawn.shape[0] == 4
+
+model.save_pretrained(again)
+tokenizer.save_pretrained(again)
+other = AutoModelForCausalLM.from_pretrained(again, trust_remote_code=True, dtype=torch.float64).eval()
+same["saved"] = torch.equal(other.generate(**batch, **plain), written)
+same["names"] = list(other.state_dict()) == list(model.state_dict())
+print(json.dumps({"error": error, "same": same, "greedy": written[:, 11:].tolist()}))
+"""
+
+
+def in_another_process(code, *arguments, tmp_path):
+    """What a program prints last, run where archlab cannot be imported."""
+    script = tmp_path / "program.py"
+    script.write_text(BLOCKED + code)
+    cache = {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, env=os.environ | cache,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_transformers_loads_it_without_archlab(tmp_path):
+    tokenizer = CharTokenizer(special={"pad": "<pad>", "eos": "</s>"}).train(["abcdefgh ijklmnopqrstuvwxyz"])
+    model = hybrid(vocab=tokenizer.vocab_size)
+    weights = drawn_weights(model.root(), 11)
+    facts = {"name": "Hybrid", "parity": {"logits, float64": 1e-14}, "training": [{"step": 1, "loss": 2.5}]}
+    write(tmp_path / "out", model, weights, tokenizer=tokenizer, facts=facts)
+    rows = tokenizer.encode_batch(["hello there", "abc"])
+    tokens, segments = np.zeros((2, 11), dtype=np.int64), np.zeros((2, 11), dtype=np.int64)
+    for i, row in enumerate(rows):
+        tokens[i, 11 - len(row) :], segments[i, 11 - len(row) :] = row, 1
+    logits = reference.run(model, weights, {"tokens": tokens, "segments": segments}).output
+    np.savez(tmp_path / "expected.npz", ids=np.concatenate(rows), logits=logits)
+    found = in_another_process(LOADING, tmp_path / "out", tmp_path / "again", tmp_path=tmp_path)
+    assert found["error"] < LIMIT
+    assert all(found["same"].values()), found["same"]
+    assert found["greedy"] == greedy(model, weights, tokens, segments, 12)
+    card = (tmp_path / "out/README.md").read_text()
+    for words in ("# Hybrid", "custom_code", "| logits, float64 | 1e-14 |", "| step | loss |", "type: GatedDeltaNet"):
+        assert words in card
+
+
+def greedy(model, weights, tokens, segments, count):
+    """The most probable tokens by the reference, without any state."""
+    for _ in range(count):
+        last = reference.run(model, weights, {"tokens": tokens, "segments": segments}).output[:, -1]
+        tokens = np.concatenate([tokens, np.argmax(last, axis=-1)[:, None]], axis=1)
+        segments = np.concatenate([segments, np.ones_like(segments[:, :1])], axis=1)
+    return tokens[:, -count:].tolist()
+
+
+# --- bad input ----------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_empty(tmp_path):
+    (tmp_path / "here").write_text("something")
+    model = tiny_model()
+    with pytest.raises(InputError, match="is not empty; give a new folder"):
+        write(tmp_path, model, initial(model.root(), 0))
+
+
+def test_weights_of_another_architecture(tmp_path):
+    with pytest.raises(InputError, match="is missing"):
+        write(tmp_path / "out", tiny_model(head=Head(bias=True)), initial(tiny_model().root(), 0))
+    assert not (tmp_path / "out").exists()
+
+
+class Hidden:
+    """Holds a definition that stands at no file's top."""
+
+    class Reversed(SiLU):
+        """x σ(x), of another place."""
+
+
+def test_a_definition_that_is_not_at_the_top_of_a_file(tmp_path):
+    channel = GLU(hidden=8, activation=Hidden.Reversed(), bias=False)
+    model = tiny_model(layer=Block(channel=channel, residual=PreNorm(norm=RMSNorm(epsilon=1e-5))))
+    with pytest.raises(InputError, match=r"Hidden\.Reversed does not stand at the top of a file"):
+        write(tmp_path / "out", model, initial(model.root(), 0))
+
+
+def test_a_library_that_the_file_may_not_import(tmp_path):
+    path = tmp_path / "foreign.py"
+    path.write_text(
+        "import yaml\nfrom archlab.spec import Mixer\n\n\nclass Foreign(Mixer):\n"
+        "    def forward(self, m, x, ctx, state):\n        return x * len(yaml.safe_dump(1)), state\n"
+    )
+    block = Block(mixer=load_file(path).Foreign(), residual=PreNorm(norm=RMSNorm(epsilon=1e-5)))
+    model = tiny_model(layer=block)
+    with pytest.raises(InputError, match="a definition uses yaml, which the file cannot import"):
+        write(tmp_path / "out", model, initial(model.root(), 0))
+
+
+def test_a_model_that_reads_what_transformers_has_no_name_for():
+    class Own(Model):
+        def inputs(self):
+            return {"sounds": Tokens(vocab=3, init=Normal(std=1.0)).inputs()["tokens"]}
+
+    with pytest.raises(InputError, match="a Own reads sounds"):
+        kind_of(Own(width=4))
+
+
+def test_a_mask_of_the_wrong_shape(tmp_path):
+    found = written_and_loaded(tmp_path, tiny_model())
+    with pytest.raises(ValueError, match=r"attention_mask has the shape \(1, 1, 4, 4\); \(batch, time\) is needed"):
+        found(input_ids=torch.zeros((1, 4), dtype=torch.long), attention_mask=torch.ones(1, 1, 4, 4))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from archlab.errors import InputError
 from archlab.hf.modeling.sources import (
     Reads,
+    file_of,
     imported,
     names_of,
     reads_of,
@@ -27,6 +28,7 @@ LEFT_OUT = {"examples", "variants", "cost", "saved", "sees_later", "limit"}
 SHAKEN = (f"{TEMPLATE}.arrays", f"{TEMPLATE}.values")  # files of the template of which only what is used is taken
 REPLACED = {
     ("archlab.config", "Config"): (f"{TEMPLATE}.values", "Config"),
+    ("archlab.context", "Table"): (f"{TEMPLATE}.values", "Table"),
     ("archlab.spec", "Param"): (f"{TEMPLATE}.values", "Param"),
     ("archlab.spec", "State"): (f"{TEMPLATE}.values", "State"),
     ("archlab.spec", "shared_parts"): (f"{TEMPLATE}.module", "shared_parts"),
@@ -252,8 +254,8 @@ def _stays(module: str) -> bool:
     top = module.split(".")[0]
     if top in sys.stdlib_module_names or top in ALLOWED:
         return True
-    found = source(top if source(top) is not None else module)
-    if top != "archlab" and (found is None or "site-packages" in found.path.parts) and top not in _own():
+    file = file_of(top)
+    if top != "archlab" and (file is None or "site-packages" in file.parts) and top not in _own():
         raise InputError(
             f"a definition uses {module}, which the file cannot import: it has Python's own library, "
             f"{', '.join(ALLOWED)} alone; write the definition with the functions of ctx.xp"

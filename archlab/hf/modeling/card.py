@@ -27,8 +27,9 @@ def card(
     facts: Mapping[str, Any],
     *,
     parameters: int,
+    reads_text: bool,
 ) -> str:
-    """README.md: how to load the model, what it is, and what is known of it."""
+    """README.md: how to load the model, what it is, and what is known of it. ``reads_text``: with its tokenizer."""
     name = str(facts.get("name") or type(model).__name__)
     front = {"library_name": "transformers", "pipeline_tag": kind.task, "tags": ["archlab", "custom_code"]}
     parts = [
@@ -37,7 +38,7 @@ def card(
         f"A `{type(model).__name__}` with {parameters:,} parameters, {config['dtype']}, written by archlab "
         f"{config['archlab_version']}.",
         "## Loading",
-        _loading(kind, "tokens" in model.inputs() or "source_tokens" in model.inputs()),
+        _loading(kind, reads_text),
         "The architecture is none that transformers knows: `modeling_archlab.py` has its definitions, and "
         "`trust_remote_code=True` runs that file. Read it first. It needs PyTorch, NumPy and transformers.",
         _left_out(model, kind),
@@ -54,8 +55,9 @@ def _loading(kind: Kind, reads_text: bool) -> str:
     lines = [f'model = {kind.auto}.from_pretrained("path/to/this", trust_remote_code=True)']
     if reads_text:
         loaded += ", AutoTokenizer"
-        lines.append('tokenizer = AutoTokenizer.from_pretrained("path/to/this")')
-    return "\n".join(["```python", loaded, "", *lines, *USE.get(kind, "").rstrip().splitlines(), "```"])
+        lines.append('tokenizer = AutoTokenizer.from_pretrained("path/to/this", trust_remote_code=True)')
+    use = USE.get(kind, "").rstrip().splitlines() if reads_text else []
+    return "\n".join(["```python", loaded, "", *lines, *use, "```"])
 
 
 def _left_out(model: Model, kind: Kind) -> str:

@@ -55,11 +55,12 @@ def write(
     kind = kind_of(model)
     text, described = code(model, kind, f"{_name(facts, whole)}, a model of transformers.")
     config = configuration(model, kind, described, tokenizer, weights)
+    size = sum(array.size for array in weights.values())
     texts = {
         "modeling_archlab.py": text,
         "configuration_archlab.py": _configuration_file(config["model_type"]),
         "config.json": _json(config),
-        "README.md": card(whole, kind, described, config, facts, parameters=sum(w.size for w in weights.values())),
+        "README.md": card(whole, kind, described, config, facts, parameters=size, reads_text=tokenizer is not None),
     }
     if kind in (CAUSAL, SEQ2SEQ):
         texts["generation_config.json"] = _json(_ids(config) | {"_from_model_config": False})

@@ -68,7 +68,7 @@ class Source:
 @functools.cache
 def source(name: str) -> Source | None:
     """The module of that name, which need not be imported; None where it has no Python text."""
-    path = _file(name)
+    path = file_of(name)
     if path is None or path.suffix != ".py":
         return None
     try:
@@ -77,7 +77,7 @@ def source(name: str) -> Source | None:
         raise InputError(f"{path} cannot be read as Python: {error}; the definitions must lie in files") from None
 
 
-def _file(name: str) -> Path | None:
+def file_of(name: str) -> Path | None:
     """Where a module lies, which need not be imported."""
     path = getattr(sys.modules.get(name), "__file__", None)
     if path is None:
@@ -107,14 +107,10 @@ def imported(node: ast.Import | ast.ImportFrom, where: str) -> dict[str, tuple[s
         }
     module = node.module or ""
     if node.level:
-        package = where if _is_package(where) else where.rpartition(".")[0]
+        file = file_of(where)
+        package = where if file is not None and file.name == "__init__.py" else where.rpartition(".")[0]
         module = importlib.util.resolve_name("." * node.level + module, package)
     return {a.asname or a.name: (module, a.name) for a in node.names}
-
-
-def _is_package(name: str) -> bool:
-    found = source(name)
-    return found is not None and found.path.name == "__init__.py"
 
 
 # --- what a piece of code reads -------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def rearrange(x: Any, pattern: str, **sizes: int) -> Any:
     left, right = spread(pattern, x.ndim)
     for group, size in zip(left, x.shape, strict=True):
         unknown = [name for name in group if name not in sizes]
-        known = math.prod(sizes[name] for name in group if name in sizes)
+        known = math.prod([sizes[name] for name in group if name in sizes])
         if unknown:
             sizes[unknown[0]] = size // known
     before, after = ([name for group in side for name in group] for side in (left, right))
@@ -45,7 +45,7 @@ def rearrange(x: Any, pattern: str, **sizes: int) -> Any:
     new = [name for name in after if name not in before]
     x = torch.permute(x[(...,) + (None,) * len(new)], [(before + new).index(name) for name in after])
     x = x.expand([sizes[name] for name in after]) if new else x
-    return torch.reshape(x, [math.prod(sizes[name] for name in group) for group in right])
+    return torch.reshape(x, [math.prod([sizes[name] for name in group]) for group in right])
 
 
 def repeat(x: Any, pattern: str, **sizes: int) -> Any:

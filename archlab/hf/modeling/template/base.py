@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from archlab.context import Context, Table
+from archlab.context import Context
 from archlab.hf.modeling.template.arrays import Masks, constant, xp
 from archlab.hf.modeling.template.configuration import ArchlabConfig
 from archlab.hf.modeling.template.module import Module
-from archlab.hf.modeling.template.values import read
+from archlab.hf.modeling.template.values import Table, read
 from archlab.ops import loop
 
 NAMES = {"input_ids": "tokens", "token_type_ids": "token_types", "pixel_values": "image", "input_features": "frames"}
@@ -47,11 +47,13 @@ class ArchlabPreTrainedModel(PreTrainedModel):
 
     def context(self, positions: Any, segments: Any, **more: Any) -> Context:
         """What the parts know of tokens that stand at ``positions``, in documents ``segments``."""
+        losses: Any = Table() if self.training else None
+        published: Any = Table()
         return Context(
             xp=xp, scan=functools.partial(loop, xp), erf=torch.erf, stop_gradient=torch.detach,
             constant=functools.partial(constant, positions.device), dtype=self.dtype, positions=positions,
             segments=segments, random=Masks(positions.device) if self.training else None,
-            losses=Table() if self.training else None, shared=getattr(self.model, "shared", {}), **more,
+            losses=losses, published=published, shared=getattr(self.model, "shared", {}), **more,
         )  # fmt: skip
 
     def whole(self, given: dict[str, Any], mask: Any, positions: Any, **more: Any) -> tuple[dict[str, Any], Context]:

@@ -58,7 +58,8 @@ class ArchlabForSeq2SeqLM(ArchlabPreTrainedModel, GenerationMixin):
         self, input_ids: Any = None, attention_mask: Any = None, decoder_input_ids: Any = None,
         decoder_attention_mask: Any = None, decoder_position_ids: Any = None, token_type_ids: Any = None,
         pixel_values: Any = None, input_features: Any = None, encoder_outputs: Any = None,
-        past_key_values: ArchlabCache | None = None, labels: Any = None, use_cache: bool | None = None, return_dict: bool | None = None, **kwargs: Any,
+        past_key_values: ArchlabCache | None = None, labels: Any = None, use_cache: bool | None = None,
+        return_dict: bool | None = None, **kwargs: Any,
     ) -> Any:  # fmt: skip
         given = {
             "input_ids": input_ids, "token_type_ids": token_type_ids, "pixel_values": pixel_values,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,3 +81,41 @@ class State:
     axes: str
     dtype: str = "float"
     fill: float = 0
+
+
+class Table:
+    """Notes by name. It is no dict: what wraps layers to share them out copies dicts, and notes would be lost."""
+
+    def __init__(self, notes: Any = ()) -> None:
+        self.data = {name: notes[name] for name in notes}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.data
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.data[name] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The note of that name, or ``default``."""
+        return self.data.get(name, default)
+
+    def items(self) -> Any:
+        """Names with notes."""
+        return self.data.items()
+
+    def keys(self) -> Any:
+        """Names."""
+        return self.data.keys()
+
+    def values(self) -> Any:
+        """Notes."""
+        return self.data.values()
