@@ -30,6 +30,7 @@ setup(
         "torch": ["torch>=2.11"],
         "unigram": ["sentencepiece>=0.2"],
         "data": ["pyarrow>=18", "datasets>=4"],  # Parquet files, and datasets of the Hugging Face library
+        "hub": ["huggingface-hub>=0.30"],  # models of the Hugging Face hub by name
         "wandb": ["wandb>=0.19"],
         "mlflow": ["mlflow-skinny>=3"],
         "trackio": ["trackio>=0.2"],
@@ -40,6 +41,7 @@ setup(
             "pytest>=8,<9.2",  # pytest-xdist 3.8 does not keep its groups together under 9.2
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            "transformers>=5.10,<5.24",  # what families and generated code are held to
             "types-PyYAML",
         ],
     },

@@ -95,7 +95,7 @@ def merge(base: Any, changes: Any) -> Any:
     """
     if not (isinstance(base, dict) and isinstance(changes, dict)):
         return changes
-    if any(key in changes and base.get(key) != changes[key] for key in ("type", CATALOG)):
+    if any(key in changes and base.get(key) != changes[key] for key in ("type", CATALOG, FOLDER)):
         return changes
     return base | {key: merge(base[key], value) if key in base else value for key, value in changes.items()}
 
