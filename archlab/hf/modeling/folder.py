@@ -12,9 +12,10 @@ import numpy as np
 from archlab.config import Config
 from archlab.errors import InputError
 from archlab.files import write_text
+from archlab.heads.masked_token import MaskedTokenHead
 from archlab.hf.modeling.bundle import TEMPLATE, Bundle, Symbol, bundled, symbol_of
 from archlab.hf.modeling.card import card
-from archlab.hf.modeling.kinds import CAUSAL, SEQ2SEQ, Kind, kind_of
+from archlab.hf.modeling.kinds import CAUSAL, MASKED, SEQ2SEQ, Kind, kind_of
 from archlab.hf.modeling.writing import names, written
 from archlab.hf.tensors import INDEX, Entry, Piece, sharded
 from archlab.hf.tensors import write as write_tensors
@@ -162,7 +163,7 @@ def configuration(
     }
     table |= {f"{role}_token_id": None if tokenizer is None else tokenizer.special.get(role) for role in ROLES}
     table = {name: value for name, value in table.items() if value is not None}
-    return table | {"tie_word_embeddings": _is_tied(model), "spec": described}
+    return table | {"tie_word_embeddings": _is_tied(model, kind), "spec": described}
 
 
 ROLES = ("bos", "eos", "pad")
@@ -172,12 +173,12 @@ def _ids(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name.endswith("token_id")}
 
 
-def _is_tied(model: Model) -> bool:
+def _is_tied(model: Model, kind: Kind) -> bool:
     """Whether the embedding is the output matrix too: one parameter, so that there is nothing to tie."""
     head: Any = getattr(model, "head", None)
-    if hasattr(head, "transform") and hasattr(head, "vocab"):
+    if isinstance(head, MaskedTokenHead):
         return head.out is None
-    return head is None and model.vocabulary() == model.classes()
+    return head is None and kind in (CAUSAL, MASKED, SEQ2SEQ)
 
 
 def _dtype(weights: Mapping[str, np.ndarray]) -> str:

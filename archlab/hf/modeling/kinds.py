@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from archlab.config import registered
 from archlab.errors import InputError
 from archlab.fronts.frames import Frames
 from archlab.fronts.patches import Patches
 from archlab.fronts.tokens import Tokens
 from archlab.heads.classifier import Classifier
+from archlab.heads.masked_token import MaskedTokenHead
+from archlab.heads.span import SpanHead
 from archlab.model import Model, check_causal
 from archlab.models.encoder import Encoder
 from archlab.models.encoder_decoder import EncoderDecoder
@@ -56,6 +59,13 @@ IMAGE = Kind(
     auto="AutoModelForImageClassification",
     task="image-classification",
 )
+ANSWER = Kind(
+    file="question_answering",
+    name="ArchlabForQuestionAnswering",
+    auto="AutoModelForQuestionAnswering",
+    task="question-answering",
+)
+DUAL = Kind(file="dual_encoder", name="ArchlabModel", auto="AutoModel", task="zero-shot-image-classification")
 SEQ2SEQ = Kind(file="seq2seq_lm", name="ArchlabForSeq2SeqLM", auto="AutoModelForSeq2SeqLM", task="text2text-generation")
 
 
@@ -67,6 +77,10 @@ def kind_of(model: Model) -> Kind:
     if isinstance(model, Encoder):
         _check_front(model.front, "model.front")
         return _encoder(model)
+    if _is(model, "DualEncoder"):
+        for name in ("text", "image"):
+            _check_front(getattr(model, name).front, f"model.{name}.front")
+        return DUAL
     if set(model.inputs()) != {"tokens"}:
         raise InputError(
             f"a {type(model).__name__} reads {', '.join(model.inputs())}; only models of tokens, an Encoder and an "
@@ -75,13 +89,21 @@ def kind_of(model: Model) -> Kind:
     return CAUSAL if holds(check_causal, model) else MASKED
 
 
+def _is(model: Model, name: str) -> bool:
+    """Whether a model is of a kind that a config calls ``name``."""
+    kind = registered(Model).get(name)
+    return kind is not None and isinstance(model, kind)
+
+
 def _encoder(model: Encoder) -> Kind:
     head: Any = model.head
     if head is None or getattr(head, "classes", None) is None:
         return PLAIN
-    if not isinstance(head, Classifier):
+    if isinstance(head, MaskedTokenHead):
         return MASKED
-    if head.pooling is None:
+    if isinstance(head, SpanHead):
+        return ANSWER
+    if not isinstance(head, Classifier) or head.pooling is None:
         return TOKEN
     return IMAGE if isinstance(model.front, Patches) else SEQUENCE
 

@@ -1,5 +1,6 @@
 """The model of transformers"""
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -26,10 +27,21 @@ class ArchlabModel(ArchlabPreTrainedModel):
             "input_features": input_features,
         }  # fmt: skip
         inputs, ctx = self.whole(given, attention_mask, position_ids)
-        hidden, ctx = self.model.front(inputs, ctx)
-        hidden, _ = self.model.tower(hidden, ctx, None)
-        pooled = None if self.model.head is None else first(self.model.head(hidden, ctx, None), ctx.segments)
+        states = []
+
+        def head(x: Any, *args: Any) -> Any:
+            states.append(x)
+            return self.model.head(x, *args)
+
+        parts = SimpleNamespace(front=self.model.front, tower=self.model.tower, head=head)
+        y, _ = self.spec.forward(parts, inputs, ctx, None)
+        hidden, pooled = (states[0], first(y, read_segments(self.spec, ctx))) if states else (y, None)
         return returned(BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=pooled), return_dict)
+
+
+def read_segments(spec: Any, ctx: Any) -> Any:
+    """(B, T) documents of what an encoder gives: of frames, those that its tokens stand for."""
+    return None if ctx.segments is None else ctx.segments[:, :: getattr(spec.front, "stride", 1)]
 
 
 def first(y: Any, segments: Any) -> Any:

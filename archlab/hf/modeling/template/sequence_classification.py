@@ -5,7 +5,7 @@ from typing import Any
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from archlab.hf.modeling.template.base import ArchlabPreTrainedModel, added, returned
-from archlab.hf.modeling.template.encoder import first
+from archlab.hf.modeling.template.encoder import first, read_segments
 
 
 class ArchlabForSequenceClassification(ArchlabPreTrainedModel):
@@ -23,9 +23,8 @@ class ArchlabForSequenceClassification(ArchlabPreTrainedModel):
     ) -> Any:  # fmt: skip
         given = {"input_ids": input_ids, "token_type_ids": token_type_ids, "input_features": input_features}
         inputs, ctx = self.whole(given, attention_mask, position_ids)
-        hidden, ctx = self.model.front(inputs, ctx)
-        hidden, _ = self.model.tower(hidden, ctx, None)
-        logits = first(self.model.head(hidden, ctx, None), ctx.segments)
+        y, _ = self.model(inputs, ctx, None)
+        logits = first(y, read_segments(self.spec, ctx))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, logits=logits, pooled_logits=logits, config=self.config)
