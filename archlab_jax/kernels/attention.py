@@ -81,9 +81,10 @@ def _dense(
     if causal:
         scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], dtype=bool)), scores, -jnp.inf)
     if sink is not None:
+        if mask is not None:  # a row sees the sink at least; LLVM cannot compile a longer mask for every CPU
+            scores, mask = jnp.where(mask[:, None, None], scores, -jnp.inf), None
         extra = sink.astype(precise).reshape(1, groups, -1, 1, 1)
         scores = jnp.concatenate([scores, jnp.broadcast_to(extra, (*scores.shape[:-1], 1))], axis=-1)
-        mask = None if mask is None else jnp.pad(mask, ((0, 0), (0, 0), (0, 1)), constant_values=True)
     weights = softmax(scores) if mask is None else masked_softmax(jnp, scores, mask[:, None, None])
     weights = weights[..., : k.shape[1]].astype(q.dtype)
     if drop is not None:
