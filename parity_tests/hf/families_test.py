@@ -26,15 +26,17 @@ from parity_tests.hf.conformance import (
     their_continuation,
 )
 
-ALL = [
-    pytest.param(family, case, id=f"{family}-{case.name}", marks=pytest.mark.xdist_group(f"hf-{family}"))
-    for family in supported()
-    for case in cases(family)
-]
-FIRST = [
-    pytest.param(family, cases(family)[0], id=family, marks=pytest.mark.xdist_group(f"hf-{family}"))
-    for family in supported()
-]
+
+def one(family: str, case: Case, *marks: pytest.MarkDecorator):
+    """A case of a test; those of a family stay on one worker, where they share what was made."""
+    return pytest.param(
+        family, case, id=f"{family}-{case.name}", marks=[pytest.mark.xdist_group(f"hf-{family}"), *marks]
+    )
+
+
+ALL = [one(family, case) for family in supported() for case in cases(family)]
+FIRST = [one(family, cases(family)[0]) for family in supported()]
+FIRST_AND_SLOW = FIRST + [one(family, case, pytest.mark.slow) for family in supported() for case in cases(family)[1:]]
 _made: dict[tuple[str, str], Setup] = {}
 
 
@@ -46,7 +48,7 @@ def setup_of(family: str, case: Case) -> Setup:
     return _made[key]
 
 
-@pytest.mark.parametrize(("family", "case"), ALL)
+@pytest.mark.parametrize(("family", "case"), FIRST_AND_SLOW)
 def test_torch_computes_what_transformers_computes_in_float64(family, case):
     assert not measure(setup_of(family, case), "torch", float32=False).failures(case)
 
