@@ -52,6 +52,7 @@ from archlab.mixers.rg_lru import RGLRU
 from archlab.mixers.rwkv7 import RWKV7
 from archlab.mixers.short_conv import ShortConv
 from archlab.model import Factors, Head, LanguageModel, Model
+from archlab.models.dual_encoder import DualEncoder
 from archlab.models.early_exit import EarlyExitModel
 from archlab.models.encoder import Encoder
 from archlab.models.encoder_decoder import EncoderDecoder
@@ -139,6 +140,7 @@ __all__ = [
     "DecoderBlock",
     "DropPath",
     "Dropout",
+    "DualEncoder",
     "DynamicNTKScaling",
     "EarlyExitModel",
     "Embedding",

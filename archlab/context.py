@@ -55,6 +55,8 @@ class Context:
         constant in the backward pass.
     total
         The sum of a value over all processes that share the batch; the value itself where one holds it all.
+    rows
+        The rows (B, …) of all these processes, in order, from a process's own.
     dtype
         The dtype activations have.
     positions
@@ -97,6 +99,7 @@ class Context:
     prefix: Any = None
     plain: bool = False
     total: Callable[[Any], Any] = lambda value: value
+    rows: Callable[[Any], Any] = lambda value: value
     random: Random | None = None
     records: MutableMapping[str, Any] | None = None
     losses: MutableMapping[str, Any] | None = None

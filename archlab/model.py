@@ -92,8 +92,8 @@ class Model(Spec):
         """(B, T) of its own sequence, from the shapes of its inputs."""
         return own_span(self.inputs(), shapes)
 
-    def classes(self) -> int:
-        """C, how many numbers it gives at each place: for a language model its vocabulary."""
+    def classes(self) -> int | None:
+        """C, how many numbers it gives at each place: for a language model its vocabulary; None where a batch says."""
         raise NotImplementedError
 
     def answers(self) -> tuple[Answer, ...]:

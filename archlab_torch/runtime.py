@@ -196,6 +196,12 @@ class Total(torch.autograd.Function):
         return Total.apply(grad)
 
 
+def all_rows(rank: int, size: int, value: torch.Tensor) -> torch.Tensor:
+    """(size · B, …): the rows of all processes, in order."""
+    empty = torch.zeros_like(value)
+    return Total.apply(torch.stack([value if other == rank else empty for other in range(size)])).flatten(0, 1)
+
+
 def context(
     module: Any, shape: tuple[int, ...], where: dict[str, Any], policy: Policy, device: torch.device,
     start: int = 0, **notes: Any,
@@ -205,9 +211,11 @@ def context(
     plain = positions is None and where.get("segments") is None and where.get("prefix") is None and start == 0
     if positions is None:
         positions = (torch.arange(shape[1], device=device) + start).expand(*shape)
+    rank, size = rank_and_size(policy)
     return Context(
         xp=xp, scan=scan, erf=torch.erf, constant=functools.partial(constant, device), stop_gradient=torch.detach,
         dtype=getattr(torch, policy.compute), positions=positions, segments=where.get("segments"),
-        prefix=where.get("prefix"), plain=plain, total=Total.apply if rank_and_size(policy)[1] > 1 else same,
+        prefix=where.get("prefix"), plain=plain, total=Total.apply if size > 1 else same,
+        rows=functools.partial(all_rows, rank, size) if size > 1 else same,
         shared=getattr(module, "shared", {}), **notes,
     )  # fmt: skip

@@ -27,6 +27,12 @@ class Encoder(Model):
         vocab = getattr(self.head, "vocab", None)
         if vocab is not None and vocab != self.vocabulary():
             self.fail("head", f"has the vocabulary {vocab}, the front {self.vocabulary()}; they must be equal")
+        if self._reads_tokens and self.vocabulary() is None:
+            self.fail("head", "pools at a token, but the front reads none")
+
+    @property
+    def _reads_tokens(self) -> bool:
+        return getattr(self.head, "reads_tokens", False)
 
     def inputs(self) -> dict[str, Input]:
         return self.front.inputs()
@@ -59,6 +65,9 @@ class Encoder(Model):
         x, ctx = m.front(inputs, ctx)
         x, _ = m.tower(x, ctx, None)
         if self.head:
+            if self._reads_tokens:
+                ctx = ctx.scoped()
+                ctx.publish("tokens", inputs["tokens"])
             embedding = getattr(m.front, "embedding", None)
             x = m.head(x, ctx, None if embedding is None else embedding.table)
         return x, state

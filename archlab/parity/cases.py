@@ -128,6 +128,13 @@ def declared_inputs(case: Case) -> dict[str, Input]:
     return spec.inputs() if isinstance(spec, Model) else {"x": Input(kind="numbers", shape=("T", case.example.width))}
 
 
+def fixed(case: Case) -> list[str]:
+    """The names of inputs of a fixed size that stand beside a sequence of any length."""
+    declared = declared_inputs(case)
+    found = [name for name, item in declared.items() if isinstance(item.shape[0], int)]
+    return found if len(found) < len(declared) else []
+
+
 def content(case: Case, seed: int, rows: int) -> Inputs:
     """Every input of a model, ``{"x": (B, T, D)}`` for another part; nothing of where tokens stand."""
     found = {}
@@ -216,7 +223,7 @@ def alone(case: Case, inputs: Mapping[str, np.ndarray], row: int, time: slice) -
     segment, declared = inputs["segments"][row, time][0], declared_inputs(case)
     found = {}
     for name, item in declared.items():
-        if item.kind != "where" and name in inputs:
+        if item.kind != "where" and name in inputs and isinstance(item.shape[0], str):
             here = time
             if item.shape[0] != "T":
                 here = inputs[segments_of(declared, item.shape[0])][row] == segment

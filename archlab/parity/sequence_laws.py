@@ -11,7 +11,7 @@ from archlab import reference
 from archlab.inputs import document_positions
 from archlab.parity import tolerances
 from archlab.parity.bench import Bench, Row
-from archlab.parity.cases import Inputs, alone, changed, sliced
+from archlab.parity.cases import Inputs, alone, changed, fixed, sliced
 from archlab.parity.tolerances import difference, relative
 from archlab.policy import Policy
 
@@ -35,7 +35,7 @@ def causal(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
 def decode(bench: Bench, backend: str, others: Sequence[str]) -> list[Row]:
     """Two equal pieces and then single tokens, with the state carried on, give what one pass gives."""
     rows = []
-    if "segments" not in bench.variants["packed"]:
+    if "segments" not in bench.variants["packed"] or fixed(bench.case):
         return [bench.row("decode", backend, "float64", np.inf, tolerances.FORWARD, "its length is fixed")]
     for variant in ("plain", "packed"):
         inputs = _with_whole_prefixes(bench.variants[variant])
@@ -133,13 +133,20 @@ def _influence(
 
 
 def _alone(bench: Bench) -> list[Row]:
-    """By the reference, each packed document is what it is alone from position 0."""
+    """By the reference, each packed document is what it is alone from position 0.
+
+    Where there are inputs of a fixed size beside it, it stands in every row: what it is may be told by all of these.
+    """
     inputs, packed = bench.variants["packed"], bench.truth("packed").output
     segments = inputs["segments"]
+    beside = {name: inputs[name] for name in fixed(bench.case)}
     worst = 0.0
     for row, start, end in documents(segments):
-        output = bench.define(bench.weights, alone(bench.case, inputs, row, slice(start, end))).output
-        worst = max(worst, relative(packed[row : row + 1, start:end], output))
+        document = alone(bench.case, inputs, row, slice(start, end))
+        if beside:
+            document = {name: np.repeat(array, len(segments), axis=0) for name, array in document.items()} | beside
+        output = bench.define(bench.weights, document).output[row if beside else 0]
+        worst = max(worst, relative(packed[row, start:end], output))
     return [bench.row("padding", "reference", "float64", worst, tolerances.FORWARD, "each document alone")]
 
 

@@ -12,6 +12,7 @@ from archlab.hf.conversion import Conversion, Held, collected
 from archlab.hf.family import Family, find
 from archlab.hf.fields import Fields
 from archlab.model import Model
+from archlab.models.dual_encoder import DualEncoder
 from archlab.policy import Policy
 from archlab.spec import schema
 from archlab.weights import Weights
@@ -81,8 +82,9 @@ def saved_tensors(module: Any) -> dict[str, np.ndarray]:
 
 def padding_of(module: Any) -> int | None:
     """The token that fills up rows, where it is one of the vocabulary."""
-    token = getattr(module.config, "pad_token_id", None)
-    return token if token is not None and 0 <= token < getattr(module.config, "vocab_size", 0) else None
+    config = module.config.get_text_config()
+    token = getattr(config, "pad_token_id", None)
+    return token if token is not None and 0 <= token < getattr(config, "vocab_size", 0) else None
 
 
 def inputs_for(model: Model, case: Case, seed: int = 0, padding: int | None = None) -> dict[str, np.ndarray]:
@@ -131,7 +133,7 @@ def their_output(setup: Setup, module: Any, given: dict[str, torch.Tensor]) -> t
     """Logits, or the last hidden states of a model without a head, or what its pooler makes of them."""
     out = module(**given)
     pooled = ("pooler_output",) if pools_states(setup.model) else ()
-    for name in (*pooled, "logits", "last_hidden_state", "text_embeds", "image_embeds"):
+    for name in (*pooled, "logits_per_text", "logits", "text_embeds", "image_embeds", "last_hidden_state"):
         if getattr(out, name, None) is not None:
             return getattr(out, name)
     if hasattr(out, "start_logits"):
@@ -197,8 +199,12 @@ def cotangent_for(output: np.ndarray, seed: int = 1) -> np.ndarray:
 
 def as_theirs(setup: Setup, output: np.ndarray) -> np.ndarray:
     """Our output in the shape of theirs: what is pooled stands at every token of ours."""
-    head = getattr(setup.model, "head", None)
-    return output[:, 0] if getattr(head, "pooling", None) is not None else output
+    return output[:, 0] if is_pooled(setup.model) else output
+
+
+def is_pooled(model: Model) -> bool:
+    """Whether its output is the same at all tokens of a row."""
+    return isinstance(model, DualEncoder) or getattr(getattr(model, "head", None), "pooling", None) is not None
 
 
 def ours(setup: Setup, backend: str, dtype: str, cotangent: np.ndarray) -> Theirs:
@@ -209,7 +215,7 @@ def ours(setup: Setup, backend: str, dtype: str, cotangent: np.ndarray) -> Their
         result = chosen.run(setup.model, weights, setup.inputs, policy=policy, capture=False)
         return Theirs(output=as_theirs(setup, result.output), gradients={})
     spread = cotangent
-    if getattr(getattr(setup.model, "head", None), "pooling", None) is not None:
+    if is_pooled(setup.model):
         span = setup.model.span({name: array.shape for name, array in setup.inputs.items()})
         spread = np.zeros((*span, cotangent.shape[-1]))
         spread[:, 0] = cotangent
@@ -310,11 +316,10 @@ def padded_error(setup: Setup, backend: str, side: str) -> float:
     weights = {path: array.astype(np.float64) for path, array in setup.weights.items()}
     inputs = setup.inputs | {"segments": segments}
     result = find_backend(backend).run(setup.model, weights, inputs, policy=Policy.exact("float64"), capture=False)
-    mine = as_theirs(setup, result.output) if side == "right" else result.output
-    if mine.ndim == truth.ndim == 2:
-        return error(mine, truth)
+    if is_pooled(setup.model):
+        return error(result.output[:, -1 if side == "left" else 0], truth)
     real = segments > 0
-    return error(mine[real], truth[real])
+    return error(result.output[real], truth[real])
 
 
 def takes_positions(module: Any) -> bool:
