@@ -4,15 +4,7 @@ from typing import Any
 
 from archlab.channels.moe import MoE
 from archlab.channels.top_k_router import Groups, TopKRouter
-from archlab.hf.families.deepseek_v2 import (
-    DERIVED,
-    TRAINED,
-    experts,
-    latent_attention,
-    layered,
-    shared_fields,
-    tensors,
-)
+from archlab.hf.deepseek import DERIVED, TRAINED, experts, latent_attention, layered, shared_fields, tensors
 from archlab.hf.family import Family
 from archlab.hf.fields import Fields
 from archlab.hf.parts import TWINS, decoder, law, swiglu
