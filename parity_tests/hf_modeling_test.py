@@ -36,6 +36,7 @@ from archlab.mixers.gated_delta_net import GatedDeltaNet
 from archlab.mixers.mamba2 import Mamba2
 from archlab.mixers.rwkv7 import RWKV7
 from archlab.model import Head, Model, tiny_model
+from archlab.models.dual_encoder import DualEncoder
 from archlab.models.encoder import encoder_example
 from archlab.models.encoder_decoder import seq2seq_example
 from archlab.norms import GroupNorm, RMSNorm
@@ -364,6 +365,14 @@ def test_the_classes_loss_and_padding(tmp_path):
     assert output.loss.item() > 0
     alone = found(input_ids=tokens[1:, 2:]).logits
     assert torch.allclose(output.logits[1], alone[0])
+
+
+def test_the_loss_of_texts_and_images_is_that_of_both_ways(tmp_path):
+    found = written_and_loaded(tmp_path, DualEncoder.examples()[0].spec)
+    tokens, images = torch.randint(0, 7, (3, 5)), torch.randn(3, 3, 6, 8)
+    output = found(input_ids=tokens, pixel_values=images, return_loss=True)
+    rows, columns = output.logits_per_text.log_softmax(1), output.logits_per_text.log_softmax(0)
+    assert output.loss.item() == pytest.approx(-(rows.diagonal().mean() + columns.diagonal().mean()).item() / 2)
 
 
 def test_the_loss_of_an_answer_and_padding(tmp_path):

@@ -13,9 +13,10 @@ from archlab.config import Config
 from archlab.errors import InputError
 from archlab.files import write_text
 from archlab.heads.masked_token import MaskedTokenHead
-from archlab.hf.modeling.bundle import TEMPLATE, Bundle, Symbol, bundled, symbol_of
+from archlab.hf.modeling.bundle import Bundle, bundled
 from archlab.hf.modeling.card import card
 from archlab.hf.modeling.kinds import CAUSAL, MASKED, SEQ2SEQ, Kind, kind_of
+from archlab.hf.modeling.resolving import TEMPLATE, Symbol, symbol_of
 from archlab.hf.modeling.writing import names, written
 from archlab.hf.tensors import INDEX, Entry, Piece, sharded
 from archlab.hf.tensors import write as write_tensors

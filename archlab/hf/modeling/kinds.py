@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from archlab.config import registered
 from archlab.errors import InputError
 from archlab.fronts.frames import Frames
 from archlab.fronts.patches import Patches
@@ -13,6 +12,7 @@ from archlab.heads.classifier import Classifier
 from archlab.heads.masked_token import MaskedTokenHead
 from archlab.heads.span import SpanHead
 from archlab.model import Model, check_causal
+from archlab.models.dual_encoder import DualEncoder
 from archlab.models.encoder import Encoder
 from archlab.models.encoder_decoder import EncoderDecoder
 from archlab.spec import Front
@@ -77,7 +77,7 @@ def kind_of(model: Model) -> Kind:
     if isinstance(model, Encoder):
         _check_front(model.front, "model.front")
         return _encoder(model)
-    if _is(model, "DualEncoder"):
+    if isinstance(model, DualEncoder):
         for name in ("text", "image"):
             _check_front(getattr(model, name).front, f"model.{name}.front")
         return DUAL
@@ -87,12 +87,6 @@ def kind_of(model: Model) -> Kind:
             "EncoderDecoder can be exported as code"
         )
     return CAUSAL if holds(check_causal, model) else MASKED
-
-
-def _is(model: Model, name: str) -> bool:
-    """Whether a model is of a kind that a config calls ``name``."""
-    kind = registered(Model).get(name)
-    return kind is not None and isinstance(model, kind)
 
 
 def _encoder(model: Encoder) -> Kind:

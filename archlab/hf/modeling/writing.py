@@ -7,7 +7,8 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from archlab.hf.modeling.bundle import TEMPLATE, Bundle, External, Symbol
+from archlab.hf.modeling.bundle import Bundle
+from archlab.hf.modeling.resolving import TEMPLATE, External, Symbol
 from archlab.hf.modeling.sources import Source, source
 
 NOTES = re.compile(r"  # (type: ignore|noqa|fmt: skip).*$")
@@ -107,8 +108,8 @@ def section(bundle: Bundle, called: dict[Symbol | External, str], module: str) -
         constants = all(isinstance(n, ast.Assign | ast.AnnAssign) for n in (before, node))
         blocks += ["\n" if constants and before is not None else "\n\n\n", definition(bundle, called, symbol, found)]
         before = node
-    place = "" if module.startswith(TEMPLATE) else f" ({shown(found)})"
-    return f"\n# --- {found.title}{place} ---\n" + "".join(blocks).lstrip("\n").join(["\n\n", "\n"])
+    place = "" if module.startswith(TEMPLATE) else f"\n# {shown(found)}"
+    return f"\n# --- {found.title} ---{place}\n" + "".join(blocks).lstrip("\n").join(["\n\n", "\n"])
 
 
 def shown(found: Source) -> str:
