@@ -72,6 +72,8 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     fields, family, architecture, model = _read_config(folder)
     tensors = open_folder(folder)
+    if family.told:
+        model = _understood(Fields(family.told(fields.data, tensors), fields.where))[2]
     conversion = Conversion(family, model)
     conversion.check(tensors, str(folder))
     return Checkpoint(path=folder, fields=fields, architecture=architecture, conversion=conversion, tensors=tensors)
