@@ -16,7 +16,13 @@ def command(
     run: Annotated[
         Path, typer.Argument(help="A run directory, a model folder or a Hugging Face folder.", show_default=False)
     ],
-    prompt: Annotated[list[str], typer.Option(help="What to continue; may be repeated.", show_default=False)],
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What to continue; may be repeated.", show_default=False)
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="What an encoder-decoder reads, one for each prompt or without any.", show_default=False),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="jax or torch.", show_default="the run's own")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
     max_new_tokens: Annotated[
@@ -34,6 +40,7 @@ def command(
     import json
 
     from archlab.backends import find_backend
+    from archlab.errors import InputError
     from archlab.generation import generate
     from archlab.sampling import Sampling
     from archlab.saved import open_saved
@@ -41,8 +48,11 @@ def command(
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     opened = open_saved(run, checkpoint)
     chosen = find_backend(opened.backend_name(backend))
-    stream = len(prompt) == 1 and not as_json
-    unsaid = list(prompt)  # what still stands before the first piece of text
+    if not prompt and not source:
+        raise InputError("there is nothing to continue; give a --prompt, or a --source to an encoder-decoder")
+    prompts = prompt or [""] * len(source or [])
+    stream = len(prompts) == 1 and not as_json
+    unsaid = list(prompts)  # what still stands before the first piece of text
 
     def show(index: int, piece: str) -> None:
         if stream:
@@ -53,7 +63,8 @@ def command(
         opened.model,
         opened.weights,
         opened.read_tokenizer(),
-        prompt,
+        prompts,
+        sources=source,
         max_new_tokens=max_new_tokens,
         stop=opened.stop,
         sampling=sampling,

@@ -39,6 +39,9 @@ def command(
     readme: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of --all: whose table to rewrite.", show_default="none")
     ] = None,
+    outdated: Annotated[
+        bool, typer.Option("--outdated", help="Of --all: only mechanisms whose code has changed since.")
+    ] = False,
     changed: Annotated[bool, typer.Option(CHANGED, help="Test the mechanisms that a change touches.")] = False,
     base: Annotated[
         str | None, typer.Option(metavar="REF", help="Of --changed: in comparison with what.", show_default="HEAD")
@@ -47,10 +50,11 @@ def command(
     """Compare all backends with the reference: outputs, gradients and 20 training steps; worst first."""
     mode = _mode({CONFIG: config is not None, ALL: everything, CHANGED: changed})
     belong = {"--json": CONFIG, "--length": CONFIG, "--seed": CONFIG, "--out": ALL, "--readme": ALL, "--base": CHANGED}
-    given = dict(zip(belong, (json, length, seed, out, readme, base), strict=True))
+    belong |= {"--outdated": ALL}
+    given = dict(zip(belong, (json, length, seed, out, readme, base, outdated or None), strict=True))
     _check_options(mode, belong, [name for name, value in given.items() if value is not None])
     if mode == ALL:
-        _measure_all(out or Path("docs"), readme)
+        _measure_all(out or Path("docs"), readme, outdated)
     elif mode == CHANGED:
         _test_changed(base or "HEAD")
     else:
@@ -100,17 +104,18 @@ def _compare(config: str, overrides: list[str], json: Path | None, length: int |
     console.print(f"{len(report.rows)} comparisons hold; the worst uses {share(worst):.2g} of its limit: {place}")
 
 
-def _measure_all(out: Path, readme: Path | None) -> None:
+def _measure_all(out: Path, readme: Path | None, outdated: bool) -> None:
     from rich.console import Console
 
     from archlab.cli import CheckFailed
     from archlab.parity import document, measurement
 
     document.check(out, readme)
+    known = document.read(out) if outdated else None
     console = Console()
     with _progress(console) as progress:
-        task = progress.add_task("", total=measurement.steps())
-        data = measurement.measure(lambda what: progress.update(task, advance=1, description=what))
+        task = progress.add_task("", total=measurement.steps(known))
+        data = measurement.measure(lambda what: progress.update(task, advance=1, description=what), known)
     document.write(data, out, readme)
     broken = measurement.broken(data)
     if broken:

@@ -26,6 +26,15 @@ def check(folder: Path, readme: Path | None) -> None:
         regions.read(readme, MECHANISMS)
 
 
+def read(folder: Path) -> dict[str, Any] | None:
+    """What was measured before; None where nothing was."""
+    file = folder / DATA
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    except ValueError as error:
+        raise InputError(f"{file} cannot be read as JSON: {error}; remove it to measure everything") from None
+
+
 def write(data: dict[str, Any], folder: Path, readme: Path | None) -> None:
     """``parity.json``, the region of ``parity.md``, which is made where there is none, and the README's table."""
     page = folder / PAGE

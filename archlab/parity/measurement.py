@@ -1,7 +1,7 @@
 """How exactly every mechanism agrees: measured over its examples, and kept as plain data (docs/parity.json)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,22 +29,43 @@ LIMITS = {
 }
 
 
-def measure(done: Callable[[str], None]) -> dict[str, Any]:
-    """All mechanisms on all installed backends. ``done`` hears of each :func:`steps`, when it is over."""
+def measure(done: Callable[[str], None], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All mechanisms on all installed backends. ``done`` hears of each :func:`steps`, when it is over.
+
+    Of those that are ``known`` (data as this function gives it), only what is :func:`outdated` is measured anew.
+    """
     found: dict[str, list[Row]] = defaultdict(list)
-    for case, rows in rows_by_case([(case, MEASURED) for case in registered_cases()]):
+    names = outdated(known)
+    cases = _cases(names)
+    for case, rows in rows_by_case([(case, MEASURED) for case in cases]):
         found[case.name] += rows
         done(case.name)
     for name in _on_processes():
-        for case_name, rows in sharded_rows(name).items():
+        for case_name, rows in sharded_rows(name, only=[case.name for case in cases]).items():
             found[case_name] += rows
         done(f"{name} on several processes")
-    return _data(found)
+    kept = known["mechanisms"] if known else {}
+    return _data(found, {name: mechanism for name, mechanism in kept.items() if name not in names})
 
 
-def steps() -> int:
+def outdated(known: Mapping[str, Any] | None) -> list[str]:
+    """The mechanisms that are not among those that are known, or have other code now; all where nothing is known."""
+    kept = known["mechanisms"] if known else {}
+    return [
+        name
+        for name, cls in mechanisms().items()
+        if name not in kept or kept[name]["fingerprint"] != fingerprint(cls) or kept[name]["natives"] != natives(cls)
+    ]
+
+
+def steps(known: Mapping[str, Any] | None = None) -> int:
     """How many steps :func:`measure` takes: the cases, and each backend whose mesh takes several processes."""
-    return len(registered_cases()) + len(_on_processes())
+    return len(_cases(outdated(known))) + len(_on_processes())
+
+
+def _cases(names: Sequence[str]) -> list[Case]:
+    """The examples of these mechanisms."""
+    return [case for case in registered_cases() if case.spec_name in names]
 
 
 def broken(data: dict[str, Any]) -> list[str]:
@@ -62,7 +83,7 @@ def _on_processes() -> list[str]:
     return [name for name in backend_names() if find_backend(name).rehearsal.processes > 1]
 
 
-def _data(found: dict[str, list[Row]]) -> dict[str, Any]:
+def _data(found: dict[str, list[Row]], kept: Mapping[str, Any]) -> dict[str, Any]:
     backends = backend_names()
     return {
         "environment": environment() | {"backends": {name: find_backend(name).environment() for name in backends}},
@@ -71,7 +92,8 @@ def _data(found: dict[str, list[Row]]) -> dict[str, Any]:
         "backends": backends,
         "limits": LIMITS,
         "mechanisms": {
-            name: {
+            name: kept.get(name)
+            or {
                 "definition": definition(cls),
                 "natives": natives(cls),
                 "fingerprint": fingerprint(cls),

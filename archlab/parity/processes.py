@@ -20,7 +20,7 @@ from archlab.parity.running import tried
 from archlab.parity.training import mesh_model, mesh_rows
 from archlab.spec import Spec
 
-STORE, ROWS = "store", "rows.json"
+STORE, ROWS, ONLY = "store", "rows.json", "only.json"
 TRAINING = "training"
 
 
@@ -28,9 +28,15 @@ class ProcessesFailed(Exception):  # noqa: N818 - what happened, not a mistake o
     """A process of the mesh ended early; the message is the end of what it said."""
 
 
-def sharded_rows(backend: str, types: Sequence[str] = ()) -> dict[str, list[Row]]:
-    """By case, the rows of the sharded law of all registered specs and of ``types``; and those of :data:`TRAINING`."""
+def sharded_rows(
+    backend: str, types: Sequence[str] = (), only: Sequence[str] | None = None
+) -> dict[str, list[Row]]:  # fmt: skip
+    """By case, the rows of the sharded law of all registered specs and of ``types``; and those of :data:`TRAINING`.
+
+    ``only`` are the names of the cases to try, where not all are.
+    """
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, ONLY).write_text(json.dumps(only), encoding="utf-8")
         ranks = range(find_backend(backend).rehearsal.processes)
         logs = [Path(folder, f"{rank}.log") for rank in ranks]
         processes = [_start(backend, rank, Path(folder), types, log) for rank, log in zip(ranks, logs, strict=True)]
@@ -58,6 +64,8 @@ def main(backend: str, rank: int, folder: Path, types: Sequence[str]) -> None:
     """Be one of the processes."""
     find_backend(backend).rehearse(rank, folder / STORE)
     cases = registered_cases() + [case for name in types for case in cases_of(find_type(name, Spec))]  # type: ignore[arg-type]
+    only = json.loads((folder / ONLY).read_text(encoding="utf-8"))
+    cases = [case for case in cases if only is None or case.name in only]
     known: dict[Any, list[Row]] = {}
     for case in cases:
         if case.twin not in known:
