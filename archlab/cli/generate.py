@@ -45,11 +45,11 @@ def command(
     from archlab.sampling import Sampling
     from archlab.saved import open_saved
 
+    if not prompt and not source:
+        raise InputError("there is nothing to continue; give a --prompt, or a --source to an encoder-decoder")
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     opened = open_saved(run, checkpoint)
     chosen = find_backend(opened.backend_name(backend))
-    if not prompt and not source:
-        raise InputError("there is nothing to continue; give a --prompt, or a --source to an encoder-decoder")
     prompts = prompt or [""] * len(source or [])
     stream = len(prompts) == 1 and not as_json
     unsaid = list(prompts)  # what still stands before the first piece of text
