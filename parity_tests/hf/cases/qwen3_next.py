@@ -52,7 +52,9 @@ CASES = (
     ),
     Case(
         name="attention",
-        config=TINY | {"num_hidden_layers": 2, "layer_types": ["full_attention"] * 2, "num_experts_per_tok": 1},
+        config=TINY
+        | {"num_hidden_layers": 2, "layer_types": ["full_attention"] * 2, "num_experts_per_tok": 1}
+        | {"norm_topk_prob": False},
     ),
 )
 
