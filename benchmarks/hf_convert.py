@@ -3,7 +3,7 @@
     python benchmarks/hf_convert.py                  2 GB of Llama in four shards
     python benchmarks/hf_convert.py --gigabytes 0.5 --rounds 5
 
-Copies and conversions take turns; each is a process of its own, whose files are on disk when it ends. Memory is the
+Copies and conversions take turns; each is a process of its own, and neither waits for the disk. Memory is the
 process's own at its peak (VmHWM), to be compared with that of a process that imports the same and converts nothing.
 """
 
@@ -24,10 +24,11 @@ from archlab.files import write_text
 from archlab.hf.conversion import Conversion
 from archlab.hf.family import find
 from archlab.hf.fields import Fields
-from archlab.hf.tensors import INDEX, Entry, Piece, sharded, write
+from archlab.hf.tensors import Entry
+from archlab.hf.writing import Piece, write_shards
 
 CHILD = """
-import os, sys, time
+import sys, time
 from pathlib import Path
 from archlab.hf.folders import import_folder
 source, out, what = sys.argv[1:]
@@ -39,8 +40,6 @@ elif what == "copy":
     import shutil
     for file in sorted(Path(source).iterdir()):
         shutil.copyfile(file, Path(out) / file.name)
-if what != "nothing":
-    os.sync()
 took = time.perf_counter() - began
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(took, int(peak.split()[1]) * 1024)
@@ -70,13 +69,7 @@ def make(folder: Path, gigabytes: float, shards: int) -> tuple[int, int]:
         for name in rule.names(conversion.shapes)
     ]
     total = sum(p.nbytes for p in pieces)
-    parts = sharded(pieces, total // shards + max(p.nbytes for p in pieces))
-    places = {}
-    for number, shard in enumerate(parts, start=1):
-        name = f"model-{number:05d}-of-{len(parts):05d}.safetensors"
-        write(folder / name, shard, {"format": "pt"}, lambda count: None)
-        places |= {p.name: name for p in shard}
-    write_text(folder / INDEX, json.dumps({"metadata": {"total_size": total}, "weight_map": places}))
+    write_shards(folder, pieces, total // shards + max(p.nbytes for p in pieces))
     write_text(folder / "config.json", json.dumps(config))
     return total, max(p.nbytes for p in pieces)
 

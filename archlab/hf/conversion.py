@@ -9,7 +9,8 @@ import numpy as np
 from archlab.errors import InputError, nearest
 from archlab.hf.family import Family
 from archlab.hf.layouts import Rule, Shape, expanded
-from archlab.hf.tensors import Entry, Piece, Tensors
+from archlab.hf.tensors import Entry, Tensors
+from archlab.hf.writing import Piece
 from archlab.model import Model
 from archlab.spec import schema
 

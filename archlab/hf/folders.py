@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from archlab.hf.conversion import Conversion, Held, collected
 from archlab.hf.family import Family, of_fields
 from archlab.hf.fields import Fields
 from archlab.hf.matching import match, same_function
-from archlab.hf.tensors import INDEX, Piece, Tensors, open_folder, sharded, write
+from archlab.hf.tensors import Tensors, open_folder
+from archlab.hf.writing import Progress, silent, write, write_shards
 from archlab.model import Model
 from archlab.model_folder import (
     ORIGIN,
@@ -29,14 +30,9 @@ from archlab.model_folder import (
 from archlab.spec import schema
 from archlab.tokenizers import TrainedTokenizer, load_tokenizer
 
-Progress = Callable[[int], None]
 KEPT = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 SHARD = 5 * 10**9
 """Bytes of a shard at most, as transformers writes them."""
-
-
-def _silent(count: int) -> None:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +106,7 @@ def load(folder: str | Path) -> tuple[Model, dict[str, np.ndarray]]:
     return checkpoint.model, collected(checkpoint.conversion.ours(checkpoint.tensors, str(folder)))
 
 
-def import_folder(folder: str | Path, out: str | Path, on_bytes: Progress = _silent) -> ModelFolder:
+def import_folder(folder: str | Path, out: str | Path, on_bytes: Progress = silent) -> ModelFolder:
     """Turn a Hugging Face folder into a model folder (:mod:`archlab.model_folder`), tensor by tensor.
 
     Config, generation config and tokenizer are kept beside it, in ``hf/``.
@@ -183,7 +179,7 @@ def export(
     facts: Mapping[str, Any] | None = None,
     generated: bool = False,
     largest: int = SHARD,
-    on_bytes: Progress = _silent,
+    on_bytes: Progress = silent,
 ) -> str:
     """Write ``model`` as a Hugging Face folder, and say what it became: a class of transformers, or "generated".
 
@@ -215,7 +211,7 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     family, architecture, config = found
     pieces = list(Conversion(family, model).theirs(held))
-    _write_shards(out, sharded(pieces, largest), on_bytes)
+    write_shards(out, pieces, largest, on_bytes)
     if origin is not None and origin.is_dir():
         _keep(origin, out)
     elif tokenizer is not None:
@@ -229,18 +225,3 @@ def export(
 
 def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
     return {path: param.shape for path, param in schema(model.root()).items()}
-
-
-def _write_shards(out: Path, shards: list[list[Piece]], on_bytes: Progress) -> None:
-    """``model.safetensors``, or several with an index."""
-    if len(shards) == 1:
-        write(out / "model.safetensors", shards[0], {"format": "pt"}, on_bytes)
-        return
-    places: dict[str, str] = {}
-    for number, pieces in enumerate(shards, start=1):
-        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        write(out / name, pieces, {"format": "pt"}, on_bytes)
-        places |= {piece.name: name for piece in pieces}
-    total = sum(piece.nbytes for pieces in shards for piece in pieces)
-    index = {"metadata": {"total_size": total}, "weight_map": places}
-    write_text(out / INDEX, json.dumps(index, indent=2) + "\n")

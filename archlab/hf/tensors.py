@@ -1,12 +1,9 @@
-"""The tensors of a checkpoint, one at a time: read from where they lie, written as they come.
-
-No file is held in memory whole, so that a checkpoint larger than memory can be converted.
-"""
+"""The tensors of a checkpoint, one at a time, from where they lie: no file is held in memory whole."""
 
 import json
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -150,66 +147,3 @@ def _shards(index: Path) -> list[Path]:
         if Path(name).name != name or not (index.parent / name).is_file():
             raise InputError(f"{index} names the shard {name!r}, which is not beside it")
     return [index.parent / name for name in names]
-
-
-# --- writing --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """A tensor to be written: what it is, and how its bytes come, in parts along the first axis."""
-
-    name: str
-    entry: Entry
-    parts: Callable[[], Iterator[np.ndarray]]
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.entry.shape) * self.entry.dtype.itemsize
-
-
-def write(path: Path, pieces: Iterable[Piece], metadata: Mapping[str, str], on_bytes: Callable[[int], None]) -> None:
-    """A safetensors file of ``pieces``, one after the other, whole or not there; ``on_bytes`` hears of each part."""
-    pieces = list(pieces)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
-        stream.write(_encoded(pieces, metadata))
-        for piece in pieces:
-            written = 0
-            for part in piece.parts():
-                assert part.dtype == piece.entry.dtype, f"{piece.name} is {part.dtype}, not {piece.entry.dtype}"
-                data = np.ascontiguousarray(part)
-                stream.write(data.reshape(-1).view(np.uint8).data)
-                written += data.nbytes
-                on_bytes(data.nbytes)
-            assert written == piece.nbytes, f"{piece.name} has {written} bytes, not {piece.nbytes}"
-    partial.replace(path)
-
-
-def _encoded(pieces: list[Piece], metadata: Mapping[str, str]) -> bytes:
-    """The header, filled up with spaces so that the bytes after it begin at a multiple of 8."""
-    names = {dtype: name for name, dtype in DTYPES.items()}
-    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    offset = 0
-    for piece in pieces:
-        end = offset + piece.nbytes
-        table[piece.name] = {
-            "dtype": names[piece.entry.dtype], "shape": list(piece.entry.shape), "data_offsets": [offset, end],
-        }  # fmt: skip
-        offset = end
-    text = json.dumps(table, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
-
-
-def sharded(pieces: Iterable[Piece], largest: int) -> list[list[Piece]]:
-    """``pieces`` in order, in shards of at most ``largest`` bytes, or of one tensor where it is larger."""
-    shards: list[list[Piece]] = [[]]
-    size = 0
-    for piece in pieces:
-        if shards[-1] and size + piece.nbytes > largest:
-            shards.append([])
-            size = 0
-        shards[-1].append(piece)
-        size += piece.nbytes
-    return shards

@@ -18,8 +18,7 @@ from archlab.hf.modeling.card import card
 from archlab.hf.modeling.kinds import CAUSAL, MASKED, SEQ2SEQ, Kind, kind_of
 from archlab.hf.modeling.resolving import TEMPLATE, Symbol, symbol_of
 from archlab.hf.modeling.writing import names, written
-from archlab.hf.tensors import INDEX, Entry, Piece, sharded
-from archlab.hf.tensors import write as write_tensors
+from archlab.hf.writing import held, write_shards
 from archlab.model import Model
 from archlab.spec import Spec, schema, walk
 from archlab.stack import Stack
@@ -196,20 +195,8 @@ def _json(data: Any) -> str:
 
 def write_weights(folder: Path, weights: Mapping[str, np.ndarray], largest: int = SHARD) -> None:
     """model.safetensors, or several files of at most ``largest`` bytes with an index."""
-    pieces = [_piece(f"model.{path}", array) for path, array in weights.items()]
-    shards = sharded(pieces, largest)
-    files = ["model.safetensors"]
-    if len(shards) > 1:
-        files = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
-        where = {piece.name: file for file, shard in zip(files, shards, strict=True) for piece in shard}
-        total = sum(piece.nbytes for piece in pieces)
-        write_text(folder / INDEX, _json({"metadata": {"total_size": total}, "weight_map": where}))
-    for file, shard in zip(files, shards, strict=True):
-        write_tensors(folder / file, shard, {"format": "pt"}, lambda count: None)
-
-
-def _piece(name: str, array: np.ndarray) -> Piece:
-    return Piece(name=name, entry=Entry(dtype=array.dtype, shape=array.shape), parts=lambda: iter([array]))
+    pieces = [held(f"model.{path}", array) for path, array in weights.items()]
+    write_shards(folder, pieces, largest)
 
 
 def write_tokenizer(folder: Path, tokenizer: TrainedTokenizer, model: Model) -> None:
