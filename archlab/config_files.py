@@ -60,6 +60,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig | Model:
     if in_catalog(path):
         return override(catalog.model(str(path)), overrides)
     data = read(path)
+    if _is_hugging_face(data) and Path(path).is_dir():
+        return override(_from_folder_of_hugging_face(Path(path)), overrides)
     if isinstance(data, dict) and SWEEP in data:
         raise InputError(f"{path} is a sweep of several runs; start it with archlab sweep {path}")
     try:
@@ -120,7 +122,7 @@ def from_data(data: Any) -> RunConfig | Model:
         return RunConfig.from_dict(data | {"model": _from_catalog(data["model"], "model.")})
     if isinstance(data, dict) and ("type" in data or CATALOG in data or FOLDER in data):
         return Model.from_dict(_from_catalog(data, ""))
-    if isinstance(data, dict) and "model_type" in data:
+    if _is_hugging_face(data):
         return _from_hugging_face(data)
     if isinstance(data, dict) and {"hash", "spec"} <= data.keys():
         return Model.from_dict(data["spec"])
@@ -128,6 +130,16 @@ def from_data(data: Any) -> RunConfig | Model:
     raise InputError(
         f"the config holds neither 'model' (a run config) nor 'type' or '{CATALOG}' (a model alone); {held}"
     )
+
+
+def _is_hugging_face(data: Any) -> bool:
+    return isinstance(data, dict) and "model_type" in data
+
+
+def _from_folder_of_hugging_face(path: Path) -> Model:
+    from archlab.hf.folders import load_spec
+
+    return load_spec(path)
 
 
 def _from_hugging_face(data: dict[str, Any]) -> Model:

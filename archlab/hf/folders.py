@@ -16,7 +16,7 @@ from archlab.hf.conversion import Conversion, Held, collected
 from archlab.hf.family import Family, of_fields
 from archlab.hf.fields import Fields
 from archlab.hf.matching import match, same_function
-from archlab.hf.tensors import Tensors, open_folder
+from archlab.hf.tensors import Tensors, has_tensors, open_folder
 from archlab.hf.writing import Progress, silent, write, write_shards
 from archlab.model import Model
 from archlab.model_folder import (
@@ -76,8 +76,9 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
 
 
 def load_spec(folder: str | Path) -> Model:
-    """The spec of a Hugging Face folder, from its ``config.json`` alone."""
-    return _read_config(Path(folder))[3]
+    """The spec of a Hugging Face folder: what its config says and, where it holds tensors, what they tell."""
+    folder = Path(folder)
+    return open_checkpoint(folder).model if has_tensors(folder) else _read_config(folder)[3]
 
 
 def spec_of(config: Mapping[str, Any], where: str = "config.json") -> Model:

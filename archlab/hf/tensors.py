@@ -125,12 +125,20 @@ def _numpy_dtype(tensor: Any) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
 
 
+FILES = (
+    ("model.safetensors", INDEX, SafeTensors),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json", TorchFiles),
+)
+
+
+def has_tensors(folder: Path) -> bool:
+    """Whether a folder holds some that :func:`open_folder` finds."""
+    return any((folder / name).is_file() for whole, index, _ in FILES for name in (whole, index))
+
+
 def open_folder(folder: Path) -> Tensors:
     """The tensors of a Hugging Face folder: one safetensors file, several with an index, or PyTorch's files."""
-    for whole, index, kind in (
-        ("model.safetensors", INDEX, SafeTensors),
-        ("pytorch_model.bin", "pytorch_model.bin.index.json", TorchFiles),
-    ):
+    for whole, index, kind in FILES:
         if (folder / index).is_file():
             return kind(_shards(folder / index))
         if (folder / whole).is_file():
