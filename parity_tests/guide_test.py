@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from archlab import yaml_text
+from archlab import weights, yaml_text
 from archlab.optim.groups import Grouped
 from archlab.optim.optimizer import Optimizer
 from archlab.optim.schedules import Schedule, WarmupStableDecay
@@ -68,10 +68,14 @@ def programs(page):
     return [pytest.param(*pair, id=f"{page}-{i}") for i, pair in enumerate(zip(*blocks, strict=True))]
 
 
-@pytest.mark.parametrize(("program", "output"), [*programs("models.md"), *programs("optimizers.md")])
-def test_pages_print_what_they_say(program, output):
+@pytest.mark.parametrize(
+    ("program", "output"), [*programs("models.md"), *programs("optimizers.md"), *programs("weights.md")]
+)
+def test_pages_print_what_they_say(program, output, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == output
 
@@ -152,3 +156,31 @@ def test_the_step_of_the_page_trains(backend, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     head = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
     assert {"nll", "skipped", "averaged_loss"} <= set(head.split(","))
+
+
+@pytest.mark.slow
+def test_the_page_on_hugging_face(tmp_path):
+    """docs/hf.md: its commands in order, its config on what they made, and its programs."""
+    page = (ROOT / "docs" / "hf.md").read_text()
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")}
+
+    def run(words):
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+
+    for block in re.findall(r"```console\n(.*?)```", page, re.S):
+        for line in block.strip().splitlines():
+            run([str(PROGRAM), *shlex.split(line.removeprefix("$ "))[1:]])
+    (tuning,) = re.findall(r"```yaml fine-tuning\n(.*?)```", page, re.S)
+    (tmp_path / "tune.yaml").write_text(tuning)
+    run([str(PROGRAM), "train", "tune.yaml", "--backend", "torch", "--out", "runs/tuned"])
+    run([str(PROGRAM), "runs", "export", "runs/tuned", "tuned.safetensors"])
+    names = ("models/llama/weights.safetensors", "tuned.safetensors")
+    before, after = (weights.load(tmp_path / name)[0] for name in names)
+    assert 0 < abs(after["norm.scale"] - before["norm.scale"]).max() < 0.01
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert run([sys.executable, "-c", program]) == "LanguageModel 4 layers; True\n"
+    (program,) = re.findall(r"```python transformers\n(.*?)```", page, re.S)
+    assert run([sys.executable, "-c", program]).startswith("def ")

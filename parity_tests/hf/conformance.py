@@ -330,12 +330,18 @@ def takes_positions(module: Any) -> bool:
     return "position_ids" in inspect.signature(module.forward).parameters and not counts
 
 
-def their_continuation(setup: Setup, count: int = NEW) -> np.ndarray:
-    """Greedy tokens (B, count) of transformers' own generate, in float64.
+def room(setup: Setup) -> int:
+    """How many tokens a continuation has: as many as positions are left, :data:`NEW` at most."""
+    prompt = 1 if hasattr(setup.model, "start") else setup.inputs["tokens"].shape[1]
+    return min(NEW, (setup.model.limit() or prompt + NEW) - prompt)
+
+
+def their_continuation(setup: Setup) -> np.ndarray:
+    """Greedy tokens (B, :func:`room`) of transformers' own generate, in float64.
 
     An encoder-decoder writes without a cache: transformers' has as many layers as the encoder, not the decoder.
     """
-    tokens = setup.inputs["tokens"]
+    tokens, count = setup.inputs["tokens"], room(setup)
     given = {"input_ids": torch.as_tensor(tokens).long(), "attention_mask": torch.ones(tokens.shape, dtype=torch.long)}
     settings = setup.double.generation_config
     settings.eos_token_id = settings.pad_token_id = settings.bos_token_id = None
@@ -352,9 +358,9 @@ def their_continuation(setup: Setup, count: int = NEW) -> np.ndarray:
     return out[:, -count:].numpy()
 
 
-def our_continuation(setup: Setup, backend: str, count: int = NEW) -> np.ndarray:
-    """Greedy tokens (B, count) of a backend's decoder, in float64."""
-    tokens = setup.inputs["tokens"]
+def our_continuation(setup: Setup, backend: str) -> np.ndarray:
+    """Greedy tokens (B, :func:`room`) of a backend's decoder, in float64."""
+    tokens, count = setup.inputs["tokens"], room(setup)
     first = {name: array for name, array in setup.inputs.items() if name.startswith("source_")}
     start = getattr(setup.model, "start", None)
     prompt = tokens if start is None else np.full((len(tokens), 1), start, np.int32)

@@ -50,22 +50,28 @@ def _case(model_type: str, case: Case, *, whole: bool) -> list[Cell]:
     """``whole``: rows of unequal length and generation on JAX too, which compiles half a minute for them."""
     setup = set_up(model_type, case)
     shared = {"case": case.name, "architecture": setup.architecture, "export": _exports(setup), "inexact": case.inexact}
-    spoken = their_continuation(setup) if is_generative(setup) else None
     cells = []
     for backend in BACKENDS:
         began = time.monotonic()
         verdict = measure(setup, backend)
-        cell = shared | {"backend": backend, "exact": verdict.exact, "noise": verdict.noise}
-        cell["failures"] = verdict.failures(case)
-        further = whole or backend == "torch"
-        if further and is_paddable(setup):
-            sides = [side for side in ("left", "right") if f"{side} padding" not in case.inexact]
-            cell["padding"] = max(padded_error(setup, backend, side) for side in sides)
-        if further and spoken is not None and "generation" not in case.inexact:
-            cell["generation"] = bool(np.array_equal(our_continuation(setup, backend), spoken))
+        measured = {"exact": verdict.exact, "noise": verdict.noise, "failures": verdict.failures(case)}
+        cells.append(shared | {"backend": backend} | measured)
         print(f"{model_type} {case.name} {backend}: {time.monotonic() - began:.1f} s", flush=True)
-        cells.append(cell)
+    for cell in cells:  # last: what transformers has written may stay in its rotations
+        if whole or cell["backend"] == "torch":
+            cell |= _further(setup, cell["backend"])
     return cells
+
+
+def _further(setup: Setup, backend: str) -> Cell:
+    """Rows of unequal length, and a continuation."""
+    found: Cell = {}
+    if is_paddable(setup):
+        sides = [side for side in ("left", "right") if f"{side} padding" not in setup.case.inexact]
+        found["padding"] = max(padded_error(setup, backend, side) for side in sides)
+    if is_generative(setup) and "generation" not in setup.case.inexact:
+        found["generation"] = bool(np.array_equal(our_continuation(setup, backend), their_continuation(setup)))
+    return found
 
 
 def _exports(setup: Setup) -> bool:

@@ -30,6 +30,10 @@ CASES = (
     Case(
         name="longrope-short",
         config=TINY | {"original_max_position_embeddings": 24, "rope_scaling": LONGROPE | {"attention_factor": 1.4}},
+        inexact={
+            "generation": "where the text grows beyond the original length, transformers reads all of it anew at the "
+            "other rates; archlab's decoder keeps the keys it has"
+        },
     ),
     Case(
         name="su",
