@@ -63,7 +63,7 @@ def _plain(value: Any, widths: dict[int, int]) -> Any:
         return {"type": type(value).__name__} | _fields(value, widths)
     if isinstance(value, (tuple, list)):
         return [_plain(item, widths) for item in value]
-    return value
+    return float(f"{value:.14g}") if isinstance(value, float) else value  # 1/√32 has several last digits
 
 
 def _fields(config: Config, widths: dict[int, int]) -> dict[str, Any]:

@@ -287,10 +287,10 @@ def measure(setup: Setup, backend: str, *, float32: bool = True, gradients: bool
 
 
 def is_generative(setup: Setup) -> bool:
-    """Whether it writes token by token."""
+    """Whether it writes token by token, and has positions left to do so."""
     from archlab.model import TokenModel
 
-    return isinstance(setup.model, TokenModel)
+    return isinstance(setup.model, TokenModel) and room(setup) > 0
 
 
 def is_paddable(setup: Setup) -> bool:
