@@ -295,39 +295,32 @@ def is_generative(setup: Setup) -> bool:
 
 def is_paddable(setup: Setup) -> bool:
     """Whether rows of it may be of unequal length."""
-    return "tokens" in setup.inputs and "source_tokens" not in setup.inputs
+    return set(setup.inputs) <= {"tokens", "token_types"}
 
 
 def padded_error(setup: Setup, backend: str, side: str) -> float:
-    """The largest float64 difference at real tokens in rows of unequal length, filled up on one side."""
+    """The largest float64 difference at real tokens between rows filled up on one side and transformers' rows alone.
+
+    Alone, because a row filled up is another one to transformers here and there: a rotation looks at the longest row,
+    a bias before a convolution makes something of padding, a pooled head reads it where it comes first.
+    """
     tokens = setup.inputs["tokens"]
-    lengths = [tokens.shape[1] - 5 * row for row in range(len(tokens))]
     segments = np.zeros_like(tokens)
-    for row, length in enumerate(lengths):
-        segments[row, slice(-length, None) if side == "left" else slice(length)] = 1
-    positions = np.maximum(np.cumsum(segments, axis=1) - 1, 0)
-    padding = padding_of(setup.module)
-    filled = setup.inputs if padding is None else setup.inputs | {"tokens": np.where(segments > 0, tokens, padding)}
-    given = their_inputs(filled, torch.float64) | {"attention_mask": torch.as_tensor(segments).long()}
-    if side == "left" and takes_positions(setup.double):
-        given["position_ids"] = torch.as_tensor(positions).long()
-    with lifted(), torch.no_grad():
-        truth = their_output(setup, setup.double, given).numpy()
+    for row, ones in enumerate(segments):
+        length = len(ones) - 5 * row
+        ones[slice(-length, None) if side == "left" else slice(length)] = 1
     weights = {path: array.astype(np.float64) for path, array in setup.weights.items()}
     inputs = setup.inputs | {"segments": segments}
     result = find_backend(backend).run(setup.model, weights, inputs, policy=Policy.exact("float64"), capture=False)
-    if is_pooled(setup.model):
-        return error(result.output[:, -1 if side == "left" else 0], truth)
-    real = segments > 0
-    return error(result.output[real], truth[real])
+    return max(_row_error(setup, result.output[row], segments[row] > 0, row) for row in range(len(tokens)))
 
 
-def takes_positions(module: Any) -> bool:
-    """Whether it is told where tokens stand; some count those that are not padding by themselves."""
-    import inspect
-
-    counts = hasattr(getattr(module.base_model, "embeddings", None), "create_position_ids_from_input_ids")
-    return "position_ids" in inspect.signature(module.forward).parameters and not counts
+def _row_error(setup: Setup, mine: np.ndarray, real: np.ndarray, row: int) -> float:
+    """Of one row: ours (T, C), of which ``real`` places count, and transformers' own on them alone."""
+    alone = {name: array[row : row + 1, real] for name, array in setup.inputs.items()}
+    with lifted(), torch.no_grad():
+        truth = their_output(setup, setup.double, their_inputs(alone, torch.float64)).numpy()[0]
+    return error(mine[real][0] if is_pooled(setup.model) else mine[real], truth)
 
 
 def room(setup: Setup) -> int:

@@ -9,7 +9,6 @@ CASES = (
     Case(
         name="plain",
         config=TINY | {"num_key_value_heads": 1, "lru_width": 32},
-        inexact={"left padding": "the convolutions of transformers see it: a row alone gives other numbers there too"},
     ),
     Case(
         name="wide",
