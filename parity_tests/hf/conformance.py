@@ -1,5 +1,6 @@
 """Measures: a family's models against transformers, in float32 and float64, on both backends."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,7 @@ class Setup:
     architecture: str
     fields: dict[str, Any]
     module: Any
-    double: Any
+    pristine: Any
     conversion: Conversion
     weights: Weights
     inputs: dict[str, np.ndarray]
@@ -39,6 +40,11 @@ class Setup:
     @property
     def model(self) -> Model:
         return self.conversion.model
+
+    @property
+    def double(self) -> Any:
+        """The model of transformers in float64 as it was made: its dynamic rotations remember what they have seen."""
+        return copy.deepcopy(self.pristine)
 
 
 def set_up(model_type: str, case: Case) -> Setup:
@@ -53,7 +59,7 @@ def set_up(model_type: str, case: Case) -> Setup:
     weights = collected(conversion.ours(saved, "checkpoint"))
     return Setup(
         family=family, case=case, architecture=architecture, fields=fields, module=module,
-        double=their_double(model_type, case, architecture, module), conversion=conversion, weights=weights,
+        pristine=their_double(model_type, case, architecture, module), conversion=conversion, weights=weights,
         inputs=inputs_for(spec, case, padding=padding_of(module)),
     )  # fmt: skip
 
@@ -336,7 +342,8 @@ def their_continuation(setup: Setup) -> np.ndarray:
     """
     tokens, count = setup.inputs["tokens"], room(setup)
     given = {"input_ids": torch.as_tensor(tokens).long(), "attention_mask": torch.ones(tokens.shape, dtype=torch.long)}
-    settings = setup.double.generation_config
+    module = setup.double
+    settings = module.generation_config
     settings.eos_token_id = settings.pad_token_id = settings.bos_token_id = None
     start = getattr(setup.model, "start", None)
     if start is not None:
@@ -347,7 +354,7 @@ def their_continuation(setup: Setup) -> np.ndarray:
         }  # fmt: skip
         settings.forced_eos_token_id = settings.forced_bos_token_id = None
     with lifted(), torch.no_grad():
-        out = setup.double.generate(**given, do_sample=False, max_new_tokens=count, num_beams=1)
+        out = module.generate(**given, do_sample=False, max_new_tokens=count, num_beams=1)
     return out[:, -count:].numpy()
 
 
