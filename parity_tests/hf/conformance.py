@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from archlab.backends import find_backend
+from archlab.heads.masked_token import MaskedTokenHead
 from archlab.hf.conversion import Conversion, Held, collected
 from archlab.hf.family import Family, find
 from archlab.hf.fields import Fields
-from archlab.model import Model
+from archlab.model import Model, TokenModel
 from archlab.models.dual_encoder import DualEncoder
+from archlab.models.encoder_decoder import EncoderDecoder
+from archlab.optim.sgd import SGD
 from archlab.policy import Policy
 from archlab.spec import schema
 from archlab.weights import Weights
@@ -289,13 +292,47 @@ def measure(setup: Setup, backend: str, *, float32: bool = True, gradients: bool
     return verdict
 
 
+# --- the loss ---------------------------------------------------------------------------------------------
+
+
+def has_loss(setup: Setup) -> bool:
+    """Whether transformers has a loss of tokens for it."""
+    head = getattr(setup.model, "head", None)
+    bare = setup.architecture.endswith("Model") and not setup.architecture.endswith("HeadModel")
+    return (isinstance(setup.model, TokenModel) and not bare) or isinstance(head, MaskedTokenHead)
+
+
+def loss_error(setup: Setup, backend: str) -> float:
+    """The relative difference of the mean loss in float64, with transformers' labels and what they mean as targets."""
+    labels = np.random.default_rng(2).integers(0, setup.model.classes(), setup.inputs["tokens"].shape)
+    given, batch = their_inputs(setup.inputs, torch.float64), dict(setup.inputs)
+    if isinstance(setup.model, EncoderDecoder):
+        start = np.full_like(labels[:, :1], setup.model.start)
+        batch |= {"tokens": np.concatenate([start, labels[:, :-1]], axis=1).astype(np.int32), "targets": labels}
+        given["decoder_input_ids"] = torch.as_tensor(batch["tokens"]).long()
+    elif isinstance(setup.model, TokenModel):
+        batch["targets"] = np.concatenate([labels[:, 1:], np.full_like(labels[:, :1], -1)], axis=1)
+    else:
+        batch["targets"] = labels
+    with lifted(), torch.no_grad():
+        truth = float(setup.double(**given, labels=torch.as_tensor(labels)).loss)
+    weights = {path: array.astype(np.float64) for path, array in setup.weights.items()}
+    trainer = find_backend(backend).trainer(
+        setup.model,
+        weights=weights,
+        optimizer=SGD(momentum=0.0, nesterov=False, weight_decay=0.0),
+        clip=None,
+        policy=Policy.exact("float64"),
+    )
+    total, count = trainer.evaluate(batch | {"targets": batch["targets"].astype(np.int32)})
+    return abs(total / count - truth) / abs(truth)
+
+
 # --- padding and generation ---------------------------------------------------------------------------------
 
 
 def is_generative(setup: Setup) -> bool:
     """Whether it writes token by token, and has positions left to do so."""
-    from archlab.model import TokenModel
-
     return isinstance(setup.model, TokenModel) and room(setup) > 0
 
 

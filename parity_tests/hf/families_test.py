@@ -16,8 +16,10 @@ from parity_tests.hf.case import Case, cases
 from parity_tests.hf.conformance import (
     EXACT,
     Setup,
+    has_loss,
     is_generative,
     is_paddable,
+    loss_error,
     measure,
     our_continuation,
     padded_error,
@@ -58,6 +60,15 @@ def test_torch_computes_what_transformers_computes_in_float64(family, case):
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_backend_is_as_near_as_transformers_is_to_itself(family, case, backend):
     assert not measure(setup_of(family, case), backend).failures(case)
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
+def test_the_loss_is_transformers_own(family, case, backend):
+    setup = setup_of(family, case)
+    if not has_loss(setup):
+        pytest.skip("it has no loss of tokens")
+    assert loss_error(setup, backend) <= EXACT
 
 
 @pytest.mark.parametrize(("family", "case"), FIRST)

@@ -25,8 +25,10 @@ from archlab.parity.running import rehearse
 from parity_tests.hf.case import Case, cases
 from parity_tests.hf.conformance import (
     Setup,
+    has_loss,
     is_generative,
     is_paddable,
+    loss_error,
     measure,
     our_continuation,
     padded_error,
@@ -64,8 +66,10 @@ def _case(model_type: str, case: Case, *, whole: bool) -> list[Cell]:
 
 
 def _further(setup: Setup, backend: str) -> Cell:
-    """Rows of unequal length, and a continuation."""
+    """The loss, rows of unequal length, and a continuation."""
     found: Cell = {}
+    if has_loss(setup):
+        found["loss"] = loss_error(setup, backend)
     if is_paddable(setup):
         found["padding"] = max(padded_error(setup, backend, side) for side in ("left", "right"))
     if is_generative(setup) and "generation" not in setup.case.inexact:
@@ -87,16 +91,16 @@ def _exports(setup: Setup) -> bool:
 
 def table(results: dict[str, list[Cell]]) -> str:
     """One line a family, worst of its cases."""
-    head = (
-        "| family | classes | cases | jax | torch | export | logits | gradient | float64 | padding | generation |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|\n"
-    )
+    measures = ("export", "logits", "gradient", "float64", "loss", "padding", "generation")
+    names = ("family", "classes", "cases", *BACKENDS, *measures)
+    head = f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
     return head + "\n".join(_line(name, cells) for name, cells in sorted(results.items())) + "\n" + _notes(results)
 
 
 def _line(name: str, cells: list[Cell]) -> str:
     classes = dict.fromkeys(cell["architecture"] for cell in cells)
     works = [_yes(all(not c["failures"] for c in cells if c["backend"] == backend)) for backend in BACKENDS]
+    losses = [cell["loss"] for cell in cells if "loss" in cell]
     padding = [cell["padding"] for cell in cells if "padding" in cell]
     spoken = [cell["generation"] for cell in cells if "generation" in cell]
     columns = [
@@ -108,6 +112,7 @@ def _line(name: str, cells: list[Cell]) -> str:
         f"{max(cell['noise']['logits'] for cell in cells):.1f} ×",
         f"{max(cell['noise']['gradient'] for cell in cells):.1f} ×",
         f"{max(max(cell['exact'].values()) for cell in cells):.0e}",
+        f"{max(losses):.0e}" if losses else "–",
         f"{max(padding):.0e}" if padding else "–",
         _yes(all(spoken)) if spoken else "–",
     ]
