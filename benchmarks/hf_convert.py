@@ -1,24 +1,25 @@
 """How fast a Hugging Face folder becomes a model folder, against copying its files, and how much memory it takes.
 
-    python benchmarks/hf_convert.py                  2 GB of Llama in four shards
+    python benchmarks/hf_convert.py --save           2 GB of Llama in four shards
     python benchmarks/hf_convert.py --gigabytes 0.5 --rounds 5
 
 Copies and conversions take turns; each is a process of its own, and neither waits for the disk. Memory is the
 process's own at its peak (VmHWM), to be compared with that of a process that imports the same and converts nothing.
 """
 
-import argparse
 import json
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Annotated, Any
 
 import ml_dtypes
 import numpy as np
+import typer
+from report import environment
 
 from archlab.files import write_text
 from archlab.hf.conversion import Conversion
@@ -27,6 +28,7 @@ from archlab.hf.fields import Fields
 from archlab.hf.tensors import Entry
 from archlab.hf.writing import Piece, write_shards
 
+RESULTS = Path(__file__).parent / "results" / "hf_convert.md"
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -84,41 +86,54 @@ def run(source: Path, out: Path, what: str) -> tuple[float, int]:
     return float(took), int(peak)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gigabytes", type=float, default=2.0)
-    parser.add_argument("--shards", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+def measure(gigabytes: float, shards: int, rounds: int) -> dict[str, Any]:
+    """Seconds of copies and conversions in turns, and peaks of memory."""
     with tempfile.TemporaryDirectory(dir=".") as place:
-        source = Path(place) / "source"
+        source, out = Path(place) / "source", Path(place) / "out"
         source.mkdir()
-        total, largest = make(source, arguments.gigabytes, arguments.shards)
+        total, largest = make(source, gigabytes, shards)
         times: dict[str, list[float]] = {"copy": [], "convert": []}
-        peaks = {}
-        peaks["nothing"] = run(source, Path(place) / "out", "nothing")[1]
-        for _ in range(arguments.rounds):
+        peaks = {"nothing": run(source, out, "nothing")[1]}
+        for _ in range(rounds):
             for what, seconds in times.items():
-                took, peaks[what] = run(source, Path(place) / "out", what)
+                took, peaks[what] = run(source, out, what)
                 seconds.append(took)
-                time.sleep(0.2)
-    copy, convert = (statistics.median(times[what]) for what in ("copy", "convert"))
-    ratios = [c / v for c, v in zip(times["copy"], times["convert"], strict=True)]
-    result = {
-        "bytes": total, "largest_tensor": largest, "copy_s": copy, "convert_s": convert,
-        "speed": statistics.median(ratios), "speed_range": [min(ratios), max(ratios)],
+    ratios = [copy / convert for copy, convert in zip(times["copy"], times["convert"], strict=True)]
+    return {
+        "bytes": total, "largest_tensor": largest, "rounds": rounds, "times": times, "ratios": ratios,
         "peak_above_idle": peaks["convert"] - peaks["nothing"],
     }  # fmt: skip
-    if arguments.json:
-        print(json.dumps(result))
-        return
-    print(f"{total / 1e9:.2f} GB, largest tensor {largest / 1e6:.0f} MB, median of {arguments.rounds}")
-    print(f"copy     {copy:6.2f} s  {total / copy / 1e9:.2f} GB/s")
-    print(f"convert  {convert:6.2f} s  {total / convert / 1e9:.2f} GB/s")
-    print(f"speed of a copy: {result['speed']:.0%} ({min(ratios):.0%} to {max(ratios):.0%})")
-    print(f"peak memory above an idle process: {result['peak_above_idle'] / 1e6:.0f} MB")
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """What was measured, in words."""
+    total, ratios = found["bytes"], found["ratios"]
+    copy, convert = (statistics.median(found["times"][what]) for what in ("copy", "convert"))
+    return [
+        f"{total / 1e9:.2f} GB in bfloat16, largest tensor {found['largest_tensor'] / 1e6:.0f} MB, "
+        f"medians of {found['rounds']} turns",
+        f"a copy takes {copy:.2f} s ({total / copy / 1e9:.2f} GB/s), a conversion {convert:.2f} s "
+        f"({total / convert / 1e9:.2f} GB/s)",
+        f"speed of a conversion in that of a copy: {statistics.median(ratios):.0%} "
+        f"({min(ratios):.0%} to {max(ratios):.0%})",
+        f"peak memory above a process that imports the same alone: {found['peak_above_idle'] / 1e6:.0f} MB",
+    ]
+
+
+def main(
+    gigabytes: Annotated[float, typer.Option(help="Of tensors.")] = 2.0,
+    shards: Annotated[int, typer.Option(help="Files they are in.", min=1)] = 4,
+    rounds: Annotated[int, typer.Option(help="Turns of each kind.", min=1)] = 5,
+    save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results/hf_convert.md.")] = False,
+) -> None:
+    """Time conversions beside copies."""
+    found = lines(measure(gigabytes, shards, rounds))
+    print("\n".join(found))
+    if save:
+        machine = ", ".join(f"{name} {value}" for name, value in environment(None, "cpu").items())
+        text = ["# A Hugging Face folder as a model folder", "", __doc__ or "", "", f"Measured on {machine}.", ""]
+        RESULTS.write_text("\n".join([*text, *(f"- {line}" for line in found)]) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
