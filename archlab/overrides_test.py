@@ -81,7 +81,7 @@ def test_a_bare_text_is_a_type_and_can_be_gone_into():
         ("norm.type=LayerNorm", "norm.epsilon", "required and is missing"),
         ("norm.epsilon='1e-3'", "norm.epsilon", "without quotes"),
         ("vocab=true", "vocab", "is not an integer"),
-        ("type=GLU", "type", "'GLU' is not a Model; allowed: EarlyExitModel, Encoder"),
+        ("type=GLU", "type", "'GLU' is not a Model; allowed: DualEncoder, EarlyExitModel"),
     ],
 )
 def test_a_bad_change_names_its_place(change, path, says):

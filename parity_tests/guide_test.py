@@ -39,6 +39,7 @@ def test_the_files_are_there_and_short():
     assert ", ".join(map(str, lengths.values())) in GUIDE  # it tells how long they are
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("guide")
 def test_its_commands_run(folder):
     (block,) = re.findall(r"```bash\n(.*?)```", GUIDE, re.S)
@@ -131,7 +132,7 @@ def test_the_configs_of_a_page_can_be_read():
 HYSO = re.search(r"```python hyso\.py\n(.*?)```", (ROOT / "docs" / "hyso.md").read_text(), re.S)[1]
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_a_run_by_hand(backend, tmp_path):
     """docs/hyso.md, as it stands."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")

@@ -330,7 +330,7 @@ PLACES = [
 ]  # fmt: skip
 
 PROMPTS = [
-    Wrong("no prompt", "generate run", ("--prompt", "generate --help")),
+    Wrong("no prompt", "generate run", ("--prompt", "--source")),
     Wrong("empty prompt", "generate run --prompt=", ("prompt is empty", "at least one")),
     Wrong("character outside the vocabulary", GENERATE + "foxΩ", ("'Ω' (U+03A9)", "place 3", "ByteTokenizer")),
     Wrong("token id out of range", GENERATE + "fox!",

@@ -14,6 +14,7 @@ from archlab.parity.mechanisms import definition, fingerprint, mechanisms, nativ
 from archlab.parity.processes import sharded_rows
 from archlab.parity.report import share
 from archlab.parity.running import rows_by_case
+from archlab.spec import Spec
 from archlab.training.manifest import environment
 
 MEASURED = ("forward", "gradients", "precision", "decode", "sharded", "trained")
@@ -49,13 +50,21 @@ def measure(done: Callable[[str], None], known: Mapping[str, Any] | None = None)
 
 
 def outdated(known: Mapping[str, Any] | None) -> list[str]:
-    """The mechanisms that are not among those that are known, or have other code now; all where nothing is known."""
+    """The mechanisms that are not known, or have other code or examples now; all where nothing is known."""
     kept = known["mechanisms"] if known else {}
     return [
         name
         for name, cls in mechanisms().items()
-        if name not in kept or kept[name]["fingerprint"] != fingerprint(cls) or kept[name]["natives"] != natives(cls)
+        if any(kept.get(name, {}).get(key) != value for key, value in _described(cls).items())
     ]
+
+
+def _described(cls: type[Spec]) -> dict[str, Any]:
+    """What stands in the data of a mechanism beside what is measured."""
+    return {
+        "definition": definition(cls), "natives": natives(cls), "fingerprint": fingerprint(cls),
+        "examples": len(cases_of(cls)), "waived": _waived(cases_of(cls)),
+    }  # fmt: skip
 
 
 def steps(known: Mapping[str, Any] | None = None) -> int:
@@ -93,14 +102,8 @@ def _data(found: dict[str, list[Row]], kept: Mapping[str, Any]) -> dict[str, Any
         "limits": LIMITS,
         "mechanisms": {
             name: kept.get(name)
-            or {
-                "definition": definition(cls),
-                "natives": natives(cls),
-                "fingerprint": fingerprint(cls),
-                "examples": len(cases_of(cls)),
-                "waived": _waived(cases_of(cls)),
-                "measured": _cells(row for case in cases_of(cls) for row in _claimed(case, found[case.name])),
-            }
+            or _described(cls)
+            | {"measured": _cells(row for case in cases_of(cls) for row in _claimed(case, found[case.name]))}
             for name, cls in mechanisms().items()
         },
     }
