@@ -16,7 +16,7 @@ from archlab.spec import schema
 
 OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 """How names ended that have another end today."""
-STEP = 1 << 26
+STEP = 1 << 21
 """Bytes, about, that are transposed and written at a time."""
 
 
