@@ -24,6 +24,7 @@ from archlab.parity import regions
 from archlab.parity.running import rehearse
 from parity_tests.hf.case import Case, cases
 from parity_tests.hf.conformance import (
+    EXACT,
     Setup,
     has_loss,
     is_generative,
@@ -99,7 +100,7 @@ def table(results: dict[str, list[Cell]]) -> str:
 
 def _line(name: str, cells: list[Cell]) -> str:
     classes = dict.fromkeys(cell["architecture"] for cell in cells)
-    works = [_yes(all(not c["failures"] for c in cells if c["backend"] == backend)) for backend in BACKENDS]
+    works = [_yes(all(_holds(c) for c in cells if c["backend"] == backend)) for backend in BACKENDS]
     losses = [cell["loss"] for cell in cells if "loss" in cell]
     padding = [cell["padding"] for cell in cells if "padding" in cell]
     spoken = [cell["generation"] for cell in cells if "generation" in cell]
@@ -117,6 +118,12 @@ def _line(name: str, cells: list[Cell]) -> str:
         _yes(all(spoken)) if spoken else "–",
     ]
     return f"| {' | '.join(columns)} |"
+
+
+def _holds(cell: Cell) -> bool:
+    """Whether all that was measured of a cell is within the gate."""
+    small = max(cell.get("loss", 0.0), cell.get("padding", 0.0)) <= EXACT
+    return not cell["failures"] and small and cell.get("generation", True)
 
 
 def _yes(value: bool) -> str:
@@ -145,7 +152,7 @@ def main(names: Iterable[str]) -> int:
         write_text(store, json.dumps(results, indent=1) + "\n")
     results = _read(store)
     regions.rewrite(DOCS / "hf.md", REGION, table(results))
-    broken = [name for name, cells in results.items() if any(c["failures"] or not c["export"] for c in cells)]
+    broken = [name for name, cells in results.items() if not all(_holds(c) and c["export"] for c in cells)]
     print("all hold" if not broken else f"beyond the gate: {', '.join(broken)}")
     return 1 if broken else 0
 
