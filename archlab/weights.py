@@ -11,6 +11,9 @@ import numpy as np
 from archlab.errors import InputError, nearest
 from archlab.spec import Part, schema
 
+TRANSPOSED = "transposed"
+"""The key of a file's metadata that lists the matrices that lie with their last two axes swapped, as (out, in)."""
+
 Weights = dict[str, np.ndarray]
 
 DTYPES = {
@@ -58,7 +61,10 @@ def save(path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[
 
 
 def load(path: str | Path) -> tuple[Weights, dict[str, Any]]:
-    """Read a safetensors file: the arrays bit for bit, and the metadata :func:`save` was given."""
+    """Read a safetensors file: the arrays bit for bit, and the metadata :func:`save` was given.
+
+    Matrices that a file names as :data:`TRANSPOSED` are turned back: views, whose columns lie together.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -68,6 +74,7 @@ def load(path: str | Path) -> tuple[Weights, dict[str, Any]]:
         with safe_open(str(path), framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             metadata = {k: _json(v) for k, v in (file.metadata() or {}).items()}
+            arrays |= {name: arrays[name].swapaxes(-1, -2) for name in metadata.pop(TRANSPOSED, [])}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); it may be cut off or foreign") from None
     return arrays, metadata

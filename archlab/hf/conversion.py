@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from archlab.errors import InputError, nearest
 from archlab.hf.family import Family
-from archlab.hf.layouts import Rule, Shape, expanded
-from archlab.hf.tensors import Entry, Tensors
+from archlab.hf.layouts import TURNED, Rule, Shape, expanded
+from archlab.hf.tensors import Entry, Place, Tensors
 from archlab.hf.writing import Piece
 from archlab.model import Model
 from archlab.spec import schema
@@ -86,7 +87,15 @@ class Conversion:
             dtype = tensors.entries[names[rule.names(self.shapes)[0]]].dtype
             for index, path in enumerate(rule.ours):
                 parts = partial(self._parts_of_ours, tensors, names, rule, index)
-                yield Piece(name=path, entry=Entry(dtype=dtype, shape=self.shapes[path]), parts=parts)
+                entry, place = Entry(dtype=dtype, shape=self.shapes[path]), self._copied(tensors, names, rule)
+                yield Piece(name=path, entry=entry, parts=parts, place=place)
+
+    def _copied(self, tensors: Tensors, names: Mapping[str, str], rule: Rule) -> Place | None:
+        """Where the bytes of a parameter lie that is one tensor of theirs, as it is or transposed."""
+        if rule.stacked or rule.layout not in ("", TURNED):
+            return None
+        place = tensors.place(names[rule.theirs])
+        return place and replace(place, transposed=rule.layout == TURNED)
 
     def _parts_of_ours(
         self, tensors: Tensors, names: Mapping[str, str], rule: Rule, index: int
@@ -103,7 +112,7 @@ class Conversion:
             for expert, name in enumerate(rule.names(self.shapes)):
                 entry = Entry(dtype=tensors.entries[rule.ours[0]].dtype, shape=shape)
                 parts = partial(self._parts_of_theirs, tensors, rule, expert)
-                yield Piece(name=name, entry=entry, parts=parts)
+                yield Piece(name=name, entry=entry, parts=parts, place=_copied_back(tensors, rule))
 
     def _parts_of_theirs(self, tensors: Tensors, rule: Rule, expert: int) -> Iterator[np.ndarray]:
         arrays = [tensors.read(path) for path in rule.ours]
@@ -116,6 +125,13 @@ def _present(name: str) -> str:
         if name.endswith(end):
             return name.removesuffix(end) + today
     return name
+
+
+def _copied_back(tensors: Tensors, rule: Rule) -> Place | None:
+    """Where the bytes of a tensor of theirs lie that is one parameter of ours, as it is or transposed."""
+    place = None if rule.stacked or rule.layout not in ("", TURNED) else tensors.place(rule.ours[0])
+    fits = place is not None and place.transposed == (rule.layout == TURNED)
+    return replace(place, transposed=False) if place is not None and fits else None
 
 
 def _slices(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -145,3 +161,6 @@ class Held:
 
     def read(self, name: str) -> np.ndarray:
         return self._arrays[name]
+
+    def place(self, name: str) -> Place | None:
+        return None

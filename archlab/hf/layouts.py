@@ -9,6 +9,8 @@ import numpy as np
 from einops import rearrange
 
 Shape = tuple[int, ...]
+TURNED = "O I -> I O"
+"""The layout of a linear map: theirs is (out, in), ours (in, out)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ def norm(theirs: str, ours: str) -> list[Rule]:
 
 def linear(theirs: str, ours: str) -> list[Rule]:
     """A map: theirs is (out, in), ours (in, out); and its bias."""
-    matrix = Rule(theirs=f"{theirs}.weight", ours=(f"{ours}.kernel",), layout="O I -> I O")
+    matrix = Rule(theirs=f"{theirs}.weight", ours=(f"{ours}.kernel",), layout=TURNED)
     return [matrix, same(f"{theirs}.bias", f"{ours}.bias")]
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from archlab.errors import InputError
+from archlab.weights import TRANSPOSED
 
 DTYPES = {
     "F64": np.dtype(np.float64), "F32": np.dtype(np.float32), "F16": np.dtype(np.float16),
@@ -31,6 +32,15 @@ class Entry:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a tensor's bytes lie in a file, row by row; ``transposed`` with its last two axes swapped."""
+
+    file: Path
+    offset: int
+    transposed: bool
+
+
 class Tensors(Protocol):
     """Named tensors, read when they are asked for."""
 
@@ -43,34 +53,48 @@ class Tensors(Protocol):
         """The tensor bit for bit, in its own dtype."""
         ...
 
+    def place(self, name: str) -> Place | None:
+        """Where its bytes lie; None where they are in no file of their own."""
+        ...
+
 
 class SafeTensors:
-    """Those of safetensors files."""
+    """Those of safetensors files; of ours too, which name matrices that lie transposed."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         self.entries: dict[str, Entry] = {}
-        self._places: dict[str, tuple[Path, int]] = {}
+        self._places: dict[str, Place] = {}
         for file in files:
             self._add(file)
 
     def _add(self, file: Path) -> None:
         header, start = _header(file)
+        transposed = json.loads(header.pop("__metadata__", {}).get(TRANSPOSED, "[]"))
         for name, item in header.items():
-            if name == "__metadata__":
-                continue
             if name in self.entries:
-                raise InputError(f"{file}: the tensor {name!r} is also in {self._places[name][0]}; keep one")
+                raise InputError(f"{file}: the tensor {name!r} is also in {self._places[name].file}; keep one")
             if item["dtype"] not in DTYPES:
                 known = ", ".join(DTYPES)
                 raise InputError(f"{file}: {name!r} is stored as {item['dtype']}; archlab reads {known}")
-            self.entries[name] = Entry(dtype=DTYPES[item["dtype"]], shape=tuple(item["shape"]))
-            self._places[name] = (file, start + item["data_offsets"][0])
+            place = Place(file=file, offset=start + item["data_offsets"][0], transposed=name in transposed)
+            shape = swapped(item["shape"]) if place.transposed else tuple(item["shape"])
+            self.entries[name], self._places[name] = Entry(dtype=DTYPES[item["dtype"]], shape=shape), place
 
     def read(self, name: str) -> np.ndarray:
-        (file, offset), entry = self._places[name], self.entries[name]
+        place, entry = self._places[name], self.entries[name]
         if math.prod(entry.shape) == 0:
             return np.empty(entry.shape, entry.dtype)
-        return np.asarray(np.memmap(file, entry.dtype, "r", offset, entry.shape))  # bytes come when they are looked at
+        shape = swapped(entry.shape) if place.transposed else entry.shape
+        array = np.asarray(np.memmap(place.file, entry.dtype, "r", place.offset, shape))  # read when it is looked at
+        return array.swapaxes(-1, -2) if place.transposed else array
+
+    def place(self, name: str) -> Place | None:
+        return self._places[name]
+
+
+def swapped(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape with its last two axes swapped."""
+    return (*shape[:-2], shape[-1], shape[-2])
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int]:
@@ -105,6 +129,9 @@ class TorchFiles:
         if tensor.dtype == torch.bfloat16:
             return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
         return tensor.numpy()
+
+    def place(self, name: str) -> Place | None:
+        return None
 
 
 def _torch_file(file: Path) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 import json
 import math
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from archlab.errors import InputError
 from archlab.files import write_text
-from archlab.hf.tensors import DTYPES, INDEX, Entry
+from archlab.hf.tensors import DTYPES, INDEX, Entry, Place, swapped
+from archlab.weights import TRANSPOSED
 
 Progress = Callable[[int], None]
 """Hears how many bytes were written."""
@@ -26,11 +30,16 @@ def silent(count: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A tensor to be written: what it is, and how its bytes come, in parts along the first axis."""
+    """A tensor to be written: what it is, and how its bytes come, in parts along the first axis.
+
+    place
+        Where they lie in a file already, to be copied as they are.
+    """
 
     name: str
     entry: Entry
     parts: Callable[[], Iterator[np.ndarray]]
+    place: Place | None = None
 
     @property
     def nbytes(self) -> int:
@@ -42,27 +51,58 @@ def write(
 ) -> None:  # fmt: skip
     """A safetensors file of ``pieces``, one after the other, whole or not there; ``on_bytes`` hears of each part.
 
-    The next part is read and laid out while one is written.
+    What lies in a file already is copied, and named in the metadata where it lies transposed. Of everything else the
+    next part is read and laid out while one is written.
     """
     pieces = list(pieces)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
-        stream.write(_encoded(pieces, metadata))
-        for part in _ahead(_parts(pieces)):
-            stream.write(part.reshape(-1).view(np.uint8).data)
-            on_bytes(part.nbytes)
+    with partial.open("wb", buffering=0) as stream:
+        _put(stream, _encoded(pieces, metadata))
+        for piece in pieces:
+            if piece.place is not None:
+                _copy(stream, piece.place, piece.nbytes)
+                on_bytes(piece.nbytes)
+                continue
+            for part in _ahead(_parts(piece)):
+                _put(stream, part.reshape(-1).view(np.uint8).data)
+                on_bytes(part.nbytes)
     partial.replace(path)
 
 
-def _parts(pieces: list[Piece]) -> Iterator[np.ndarray]:
-    """The parts of all pieces, as they go into the file."""
-    for piece in pieces:
-        count = 0
-        for part in piece.parts():
-            assert part.dtype == piece.entry.dtype, f"{piece.name} is {part.dtype}, not {piece.entry.dtype}"
-            count += part.nbytes
-            yield in_rows(part)
-        assert count == piece.nbytes, f"{piece.name} has {count} bytes, not {piece.nbytes}"
+def _put(stream: FileIO, data: Any) -> None:
+    """Write all of some bytes."""
+    view = memoryview(data)
+    while view:
+        view = view[stream.write(view) :]
+
+
+def _copy(stream: FileIO, place: Place, count: int) -> None:
+    """``count`` bytes of another file, inside the kernel where it can."""
+    with place.file.open("rb") as source:
+        end = place.offset + count
+        while (offset := end - count) < end:
+            try:
+                moved = os.copy_file_range(source.fileno(), stream.fileno(), count, offset)
+            except (AttributeError, OSError):  # not on this system, or not between these files
+                data = os.pread(source.fileno(), min(count, CHUNK), offset)
+                _put(stream, data)
+                moved = len(data)
+            if moved == 0:
+                raise InputError(f"{place.file} has become shorter while it was read; start again")
+            count -= moved
+
+
+CHUNK = 1 << 24
+
+
+def _parts(piece: Piece) -> Iterator[np.ndarray]:
+    """The parts of a piece, as they go into the file."""
+    count = 0
+    for part in piece.parts():
+        assert part.dtype == piece.entry.dtype, f"{piece.name} is {part.dtype}, not {piece.entry.dtype}"
+        count += part.nbytes
+        yield in_rows(part)
+    assert count == piece.nbytes, f"{piece.name} has {count} bytes, not {piece.nbytes}"
 
 
 def _ahead(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -112,12 +152,15 @@ def held(name: str, array: np.ndarray) -> Piece:
 def _encoded(pieces: list[Piece], metadata: Mapping[str, str]) -> bytes:
     """The header, filled up with spaces so that the bytes after it begin at a multiple of 8."""
     names = {dtype: name for name, dtype in DTYPES.items()}
-    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    turned = [piece.name for piece in pieces if piece.place is not None and piece.place.transposed]
+    said = dict(metadata) | ({TRANSPOSED: json.dumps(turned)} if turned else {})
+    table: dict[str, Any] = {"__metadata__": said} if said else {}
     offset = 0
     for piece in pieces:
         end = offset + piece.nbytes
+        shape = swapped(piece.entry.shape) if piece.name in turned else piece.entry.shape
         table[piece.name] = {
-            "dtype": names[piece.entry.dtype], "shape": list(piece.entry.shape), "data_offsets": [offset, end],
+            "dtype": names[piece.entry.dtype], "shape": list(shape), "data_offsets": [offset, end],
         }  # fmt: skip
         offset = end
     text = json.dumps(table, separators=(",", ":")).encode()

@@ -75,6 +75,33 @@ def test_there_and_back_byte_for_byte(llama, tmp_path, capfd):
         assert json_or_text(llama / file) == json_or_text(tmp_path / "theirs" / file)
 
 
+def test_what_need_not_be_laid_out_anew_is_copied(llama, tmp_path):
+    """Matrices lie as they came, and every reader of ours turns them; a saved file has none of that."""
+    from safetensors import safe_open
+
+    hf.import_folder(llama, tmp_path / "ours")
+    path, name = tmp_path / "ours" / "weights.safetensors", "stack.layers.0.channel.up.kernel"
+    with safe_open(str(path), framework="numpy") as file:
+        assert file.get_slice(name).get_shape() == [48, 32]
+        assert name in json.loads(file.metadata()["transposed"])
+    weights, about = canonical.load(path)
+    assert weights[name].shape == (32, 48) and about.keys() == {"spec_hash"}
+    theirs = hf.load(llama)[1]
+    assert all(np.array_equal(weights[n], theirs[n]) for n in theirs)
+    canonical.save(tmp_path / "plain.safetensors", weights, about)
+    with safe_open(str(tmp_path / "plain.safetensors"), framework="numpy") as file:
+        assert file.get_slice(name).get_shape() == [32, 48]
+
+
+def test_copies_where_the_kernel_makes_none(llama, tmp_path, monkeypatch):
+    hf.import_folder(llama, tmp_path / "one")
+    monkeypatch.delattr("os.copy_file_range")
+    hf.import_folder(llama, tmp_path / "other")
+    assert (tmp_path / "one" / "weights.safetensors").read_bytes() == (
+        tmp_path / "other" / "weights.safetensors"
+    ).read_bytes()
+
+
 def json_or_text(file):
     text = file.read_text()
     return json.loads(text) if file.suffix == ".json" else text
