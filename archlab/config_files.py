@@ -61,7 +61,9 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig | Model:
         return override(catalog.model(str(path)), overrides)
     data = read(path)
     if _is_hugging_face(data) and Path(path).is_dir():
-        return override(_from_folder_of_hugging_face(Path(path)), overrides)
+        from archlab.hf.folders import load_spec
+
+        return override(load_spec(path), overrides)
     if isinstance(data, dict) and SWEEP in data:
         raise InputError(f"{path} is a sweep of several runs; start it with archlab sweep {path}")
     try:
@@ -119,11 +121,13 @@ def load_model(path: str | Path, overrides: Sequence[str] = ()) -> Model:
 def from_data(data: Any) -> RunConfig | Model:
     """A run config or a model from plain data."""
     if isinstance(data, dict) and "model" in data:
-        return RunConfig.from_dict(data | {"model": _from_catalog(data["model"], "model.")})
+        return RunConfig.from_dict(data | {"model": _written_out(data["model"], "model.")})
     if isinstance(data, dict) and ("type" in data or CATALOG in data or FOLDER in data):
-        return Model.from_dict(_from_catalog(data, ""))
+        return Model.from_dict(_written_out(data, ""))
     if _is_hugging_face(data):
-        return _from_hugging_face(data)
+        from archlab.hf.folders import spec_of
+
+        return spec_of(data)
     if isinstance(data, dict) and {"hash", "spec"} <= data.keys():
         return Model.from_dict(data["spec"])
     held = f"its keys are {', '.join(map(str, data)) or 'none'}" if isinstance(data, dict) else "it is no mapping"
@@ -133,20 +137,8 @@ def from_data(data: Any) -> RunConfig | Model:
 
 
 def _is_hugging_face(data: Any) -> bool:
+    """Whether it is the ``config.json`` of a Hugging Face model."""
     return isinstance(data, dict) and "model_type" in data
-
-
-def _from_folder_of_hugging_face(path: Path) -> Model:
-    from archlab.hf.folders import load_spec
-
-    return load_spec(path)
-
-
-def _from_hugging_face(data: dict[str, Any]) -> Model:
-    """The model that the ``config.json`` of a Hugging Face folder describes."""
-    from archlab.hf.folders import spec_of
-
-    return spec_of(data)
 
 
 def in_catalog(path: str | Path) -> bool:
@@ -159,7 +151,7 @@ def is_file_name(name: str) -> bool:
     return "/" in name or Path(name).suffix in _READERS
 
 
-def _from_catalog(data: Any, where: str) -> Any:
+def _written_out(data: Any, where: str) -> Any:
     """``data`` with a ``{catalog: name}`` or ``{folder: path}`` at ``where`` written out; anything else as it is."""
     if isinstance(data, dict) and FOLDER in data:
         return _from_folder(data, where)

@@ -19,7 +19,6 @@ from archlab.errors import InputError
 from archlab.files import write_text
 from archlab.model import Model
 from archlab.tokenizers import TrainedTokenizer
-from archlab.weights import Weights
 
 WEIGHTS, TOKENIZER, ORIGIN = "weights.safetensors", "tokenizer.json", "hf"
 
@@ -47,12 +46,6 @@ class ModelFolder:
     def origin(self) -> Path:
         """The folder of what a Hugging Face checkpoint held beside its tensors; it need not be there."""
         return self.path / ORIGIN
-
-    def weights(self) -> Weights:
-        """The parameters in canonical form, in the dtypes they are stored in."""
-        weights, _ = canonical.load(self.weights_path)
-        canonical.check(self.model.root(), weights, str(self.weights_path))
-        return weights
 
 
 def is_model_folder(path: Path) -> bool:

@@ -132,7 +132,7 @@ def _sides(config: str, overrides: list[str] | tuple[()], checkpoint: str) -> "t
     if overrides:
         raise InputError(f"{config} has weights, which fit its own config: give no changes")
     saved = open_saved(config, checkpoint)
-    return saved.model, saved.weights, model_and_length(load(config))[1]
+    return saved.model, saved.weights(), model_and_length(saved.config)[1]
 
 
 def _print(console: "Console", found: "Difference", rows: int) -> None:

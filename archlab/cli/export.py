@@ -15,7 +15,7 @@ EXAMPLES = (
 
 def command(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run directory or a model folder.", show_default=False)
+        Path, typer.Argument(metavar="RUN", help="A run, a model folder or a Hugging Face folder.", show_default=False)
     ],
     out: Annotated[Path, typer.Argument(metavar="HF_DIR", help="A new folder.", show_default=False)],
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best, or a step.")] = "last",
@@ -33,17 +33,16 @@ def command(
 
     from archlab import hf
     from archlab.hf.facts import facts_of
-    from archlab.hf.source import open_source
+    from archlab.saved import open_saved
 
-    opened = open_source(source, checkpoint)
-    native = not generated and hf.native(opened.model, opened.origin) is not None
+    opened = open_saved(source, checkpoint)
     became = hf.export(
         out,
         opened.model,
         opened.tensors,
         origin=opened.origin,
-        tokenizer=opened.tokenizer,
-        facts=None if native else facts_of(opened, parity=parity),
+        tokenizer=opened.find_tokenizer(),
+        facts=lambda: facts_of(opened, parity=parity),
         generated=generated,
         largest=shard_size * 10**6,
     )

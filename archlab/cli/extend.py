@@ -43,7 +43,7 @@ def command(
         raise InputError(f"--rows {rows}: {nearest(rows, ('init', 'mean'))}")
     check_new(out)
     opened = open_saved(source, checkpoint)
-    tokenizer = opened.read_tokenizer() if opened.tokenizer.exists() else None
+    tokenizer = opened.find_tokenizer()
     if token or special:
         if tokenizer is None:
             raise InputError(f"{source} has no tokenizer to give tokens to; leave --token and --special out")
@@ -55,7 +55,7 @@ def command(
         raise InputError(
             f"--vocab {wanted} is fewer than the tokenizer's {tokenizer.vocab_size} tokens; give at least that"
         )
-    model, weights = extend(opened.model, opened.weights, wanted, rows=rows, seed=seed)  # type: ignore[arg-type]
+    model, weights = extend(opened.model, opened.weights(), wanted, rows=rows, seed=seed)  # type: ignore[arg-type]
     save_model(out, model, weights, tokenizer)
     typer.echo(f"{known:,} → {wanted:,} tokens in {out}")
 

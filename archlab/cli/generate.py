@@ -61,7 +61,7 @@ def command(
     results = generate(
         chosen,
         opened.model,
-        opened.weights,
+        opened.weights(),
         opened.read_tokenizer(),
         prompts,
         sources=source,

@@ -29,7 +29,7 @@ def command(
 
     from archlab.cli.data_progress import Progress
     from archlab.hf import hub
-    from archlab.hf.folders import import_folder, open_checkpoint
+    from archlab.hf.folders import converted, open_checkpoint, why_no_tokenizer
 
     folder = hub.folder(source)
     checkpoint = open_checkpoint(folder)
@@ -41,7 +41,7 @@ def command(
             done += size
             progress.show("converting", done, total)
 
-        made = import_folder(folder, out, count)
+        made = converted(checkpoint, out, count)
     result = {
         "model": str(out), "family": checkpoint.family.model_type, "architecture": checkpoint.architecture,
         "parameters": len(checkpoint.conversion.shapes), "bytes": total, "tokenizer": made.has_tokenizer,
@@ -54,4 +54,4 @@ def command(
         f"{checkpoint.architecture}: {result['parameters']:,} parameters' arrays, {total / 1e6:,.1f} MB in {out}"
     )
     if not made.has_tokenizer:
-        typer.echo("its tokenizer is none that archlab reads; the files are kept in hf/")
+        typer.echo(f"no tokenizer for archlab: {why_no_tokenizer(folder)}")

@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Compare all backends with the reference: outputs, gradients and 20 training steps; worst first."""
     mode = _mode({CONFIG: config is not None, ALL: everything, CHANGED: changed})
-    belong = {"--json": CONFIG, "--length": CONFIG, "--seed": CONFIG, "--out": ALL, "--readme": ALL, "--base": CHANGED}
-    belong |= {"--outdated": ALL}
+    belong = {"--json": CONFIG, "--length": CONFIG, "--seed": CONFIG, "--out": ALL, "--readme": ALL, "--base": CHANGED,
+              "--outdated": ALL}  # fmt: skip
     given = dict(zip(belong, (json, length, seed, out, readme, base, outdated or None), strict=True))
     _check_options(mode, belong, [name for name, value in given.items() if value is not None])
     if mode == ALL:

@@ -1,7 +1,7 @@
 """A Hugging Face checkpoint as canonical weights and the other way, tensor by tensor."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -144,7 +144,7 @@ def _slices(array: np.ndarray) -> Iterator[np.ndarray]:
         yield array[start : start + rows]
 
 
-def collected(pieces: Iterator[Piece]) -> dict[str, np.ndarray]:
+def collected(pieces: Iterable[Piece]) -> dict[str, np.ndarray]:
     """All tensors in memory."""
     return {
         piece.name: np.concatenate([np.atleast_1d(part) for part in piece.parts()]).reshape(piece.entry.shape)

@@ -1,5 +1,6 @@
 """What a model card says of training and parity, measured or read from the run."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,22 +8,22 @@ import numpy as np
 from archlab import reference
 from archlab.backends import backend_names, find_backend
 from archlab.errors import InputError
-from archlab.hf.source import Source
 from archlab.model import Model
 from archlab.policy import Policy
+from archlab.saved import Saved
 from archlab.training.metrics import read
-from archlab.weights import Weights
+from archlab.training.runs import Run
 
 LARGEST = 20_000_000
 """Parameters up to which the definition, which is slow, is run for comparison."""
 LENGTH = 32
 
 
-def facts_of(source: Source, *, parity: bool) -> dict[str, Any]:
+def facts_of(source: Saved, *, parity: bool) -> dict[str, Any]:
     """Training facts of a run, and how far each installed backend is from the definition."""
     facts: dict[str, Any] = {"name": source.path.resolve().name}
     if source.run is not None:
-        facts["training"] = _training(source)
+        facts["training"] = _training(source.run, source.step or 0)
     if parity:
         figures = parity_figures(source)
         if figures:
@@ -30,14 +31,10 @@ def facts_of(source: Source, *, parity: bool) -> dict[str, Any]:
     return facts
 
 
-def _training(source: Source) -> dict[str, Any]:
-    run = source.run
-    assert run is not None
-    rows = (
-        [row for row in read(run.metrics_path) if row.step <= (source.step or 0)] if run.metrics_path.exists() else []
-    )
+def _training(run: Run, step: int) -> dict[str, Any]:
+    rows = [row for row in read(run.metrics_path) if row.step <= step] if run.metrics_path.exists() else []
     found: dict[str, Any] = {
-        "step": source.step, "data": run.config.data.label(), "length": run.config.data.length,
+        "step": step, "data": run.config.data.label(), "length": run.config.data.length,
         "batch": run.config.data.batch, "optimizer": type(run.config.train.optimizer).__name__,
         "backend": run.backend_name(),
     }  # fmt: skip
@@ -48,12 +45,11 @@ def _training(source: Source) -> dict[str, Any]:
     return found
 
 
-def parity_figures(source: Source) -> dict[str, float]:
+def parity_figures(source: Saved) -> dict[str, float]:
     """The largest float64 difference of each backend's output from the definition's, relative to its largest number."""
-    arrays = {name: source.tensors.read(name) for name in source.tensors.entries}
-    if sum(array.size for array in arrays.values()) > LARGEST:
+    if sum(math.prod(entry.shape) for entry in source.tensors.entries.values()) > LARGEST:
         return {}
-    weights: Weights = {name: array.astype(np.float64) for name, array in arrays.items()}
+    weights = {name: array.astype(np.float64) for name, array in source.weights().items()}
     inputs = trial_inputs(source.model)
     truth = reference.run(source.model, weights, inputs).output
     found = {}

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from archlab.hf.family import Family, of_fields
 from archlab.hf.fields import Fields
 from archlab.hf.matching import match, same_function
 from archlab.hf.tensors import Tensors, has_tensors, open_folder
-from archlab.hf.writing import Progress, silent, write, write_shards
+from archlab.hf.writing import SHARD, Piece, Progress, silent, write, write_shards
 from archlab.model import Model
 from archlab.model_folder import (
     ORIGIN,
@@ -27,23 +27,23 @@ from archlab.model_folder import (
     check_new,
     write_spec,
 )
-from archlab.spec import schema
 from archlab.tokenizers import TrainedTokenizer, load_tokenizer
 
 KEPT = (".json", ".txt", ".model", ".jinja", ".tiktoken")
-SHARD = 5 * 10**9
-"""Bytes of a shard at most, as transformers writes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A Hugging Face folder that was understood: what it holds, and how it is read."""
+    """A Hugging Face folder that was understood: what it holds, and the parameters that are made of it.
+
+    These are read when they are asked for.
+    """
 
     path: Path
     fields: Fields
     architecture: str
     conversion: Conversion
-    tensors: Tensors
+    pieces: tuple[Piece, ...]
 
     @property
     def family(self) -> Family:
@@ -56,7 +56,7 @@ class Checkpoint:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return sum(piece.nbytes for piece in self.conversion.ours(self.tensors, str(self.path)))
+        return sum(piece.nbytes for piece in self.pieces)
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:
@@ -71,8 +71,8 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     if family.told:
         model = _understood(Fields(family.told(fields.data, tensors), fields.where))[2]
     conversion = Conversion(family, model)
-    conversion.check(tensors, str(folder))
-    return Checkpoint(path=folder, fields=fields, architecture=architecture, conversion=conversion, tensors=tensors)
+    pieces = tuple(conversion.ours(tensors, str(folder)))
+    return Checkpoint(path=folder, fields=fields, architecture=architecture, conversion=conversion, pieces=pieces)
 
 
 def load_spec(folder: str | Path) -> Model:
@@ -104,7 +104,7 @@ def _read_config(folder: Path) -> tuple[Fields, Family, str, Model]:
 def load(folder: str | Path) -> tuple[Model, dict[str, np.ndarray]]:
     """The spec and the canonical weights of a Hugging Face folder, in the dtypes they are stored in."""
     checkpoint = open_checkpoint(folder)
-    return checkpoint.model, collected(checkpoint.conversion.ours(checkpoint.tensors, str(folder)))
+    return checkpoint.model, collected(checkpoint.pieces)
 
 
 def import_folder(folder: str | Path, out: str | Path, on_bytes: Progress = silent) -> ModelFolder:
@@ -112,11 +112,14 @@ def import_folder(folder: str | Path, out: str | Path, on_bytes: Progress = sile
 
     Config, generation config and tokenizer are kept beside it, in ``hf/``.
     """
-    checkpoint, out = open_checkpoint(folder), Path(out)
+    return converted(open_checkpoint(folder), Path(out), on_bytes)
+
+
+def converted(checkpoint: Checkpoint, out: Path, on_bytes: Progress = silent) -> ModelFolder:
+    """The model folder that is made of an open checkpoint, see :func:`import_folder`."""
     check_new(out)
     out.mkdir(parents=True, exist_ok=True)
-    pieces = checkpoint.conversion.ours(checkpoint.tensors, str(folder))
-    write(out / WEIGHTS, pieces, {"spec_hash": json.dumps(checkpoint.model.hash())}, on_bytes)
+    write(out / WEIGHTS, checkpoint.pieces, {"spec_hash": json.dumps(checkpoint.model.hash())}, on_bytes)
     _keep(checkpoint.path, out / ORIGIN)
     tokenizer = tokenizer_in(checkpoint.path)
     if tokenizer is not None:
@@ -139,6 +142,15 @@ def tokenizer_in(folder: Path) -> TrainedTokenizer | None:
         return load_tokenizer(folder)
     except InputError:
         return None
+
+
+def why_no_tokenizer(folder: Path) -> str:
+    """What :func:`tokenizer_in` found nothing for, in a sentence; empty where it finds one."""
+    try:
+        load_tokenizer(folder)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 # --- out ------------------------------------------------------------------------------------------------
@@ -177,7 +189,7 @@ def export(
     *,
     origin: Path | None = None,
     tokenizer: TrainedTokenizer | None = None,
-    facts: Mapping[str, Any] | None = None,
+    facts: Callable[[], Mapping[str, Any]] = dict,
     generated: bool = False,
     largest: int = SHARD,
     on_bytes: Progress = silent,
@@ -194,20 +206,20 @@ def export(
     tokenizer
         Written where nothing of an origin is.
     facts
-        What the model card is to say of training and parity.
+        Gives what the model card is to say of training and parity; called where there is one.
     largest
         Bytes of a shard at most.
     """
     out = Path(out)
     check_new(out)
     held = Held(tensors) if isinstance(tensors, Mapping) else tensors
-    canonical.check_shapes(_shapes(model), dict(held.entries), "weights")
+    canonical.check(model.root(), held.entries)
     found = None if generated else native(model, origin)
     if found is None:
         from archlab.hf import modeling
 
         arrays = {name: held.read(name) for name in held.entries}
-        modeling.write(out, model, arrays, tokenizer=tokenizer, facts=facts)
+        modeling.write(out, model, arrays, tokenizer=tokenizer, facts=facts(), largest=largest)
         return "generated"
     out.mkdir(parents=True, exist_ok=True)
     family, architecture, config = found
@@ -222,7 +234,3 @@ def export(
     dtype = {} if "dtype" in config or "torch_dtype" in config else {"dtype": pieces[0].entry.dtype.name}
     write_text(out / "config.json", json.dumps(dict(config) | dtype, indent=2, ensure_ascii=False) + "\n")
     return architecture
-
-
-def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
-    return {path: param.shape for path, param in schema(model.root()).items()}

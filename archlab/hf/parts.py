@@ -104,6 +104,15 @@ def window_fields(model: LanguageModel) -> dict[str, Any]:
     }
 
 
+# --- layers with and without experts ---------------------------------------------------------------------------
+
+
+def layers_with_experts(fields: Fields, layers: int) -> list[bool]:
+    """Which layers have experts: every ``decoder_sparse_step``-th but those of ``mlp_only_layers``."""
+    dense, step = fields.read("mlp_only_layers", tuple[int, ...], []), fields.size("decoder_sparse_step", 1)
+    return [index not in dense and (index + 1) % step == 0 for index in range(layers)]
+
+
 # --- decoders in Llama's manner -----------------------------------------------------------------------------
 
 

@@ -20,6 +20,8 @@ from archlab.weights import TRANSPOSED
 
 Progress = Callable[[int], None]
 """Hears how many bytes were written."""
+SHARD = 5 * 10**9
+"""Bytes of a file of a checkpoint at most, as transformers writes them."""
 PYTORCH = {"format": "pt"}
 """The metadata that transformers asks for."""
 

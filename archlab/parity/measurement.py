@@ -41,7 +41,7 @@ def measure(done: Callable[[str], None], known: Mapping[str, Any] | None = None)
     for case, rows in rows_by_case([(case, MEASURED) for case in cases]):
         found[case.name] += rows
         done(case.name)
-    for name in _on_processes():
+    for name in _on_processes() if cases else ():
         for case_name, rows in sharded_rows(name, only=[case.name for case in cases]).items():
             found[case_name] += rows
         done(f"{name} on several processes")
@@ -69,7 +69,8 @@ def _described(cls: type[Spec]) -> dict[str, Any]:
 
 def steps(known: Mapping[str, Any] | None = None) -> int:
     """How many steps :func:`measure` takes: the cases, and each backend whose mesh takes several processes."""
-    return len(_cases(outdated(known))) + len(_on_processes())
+    cases = len(_cases(outdated(known)))
+    return cases and cases + len(_on_processes())
 
 
 def _cases(names: Sequence[str]) -> list[Case]:

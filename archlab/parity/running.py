@@ -25,6 +25,8 @@ def rows_by_case(jobs: Sequence[Job]) -> Iterator[tuple[Case, list[Row]]]:
     A law that a case waives is left out, and so is the sharded law of a backend whose mesh takes several processes:
     :mod:`archlab.parity.processes` has it.
     """
+    if not jobs:
+        return
     twins: dict[tuple[Any, tuple[str, ...]], list[Case]] = {}
     for case, laws in jobs:
         twins.setdefault((case.twin, tuple(laws)), []).append(case)

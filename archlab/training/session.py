@@ -66,7 +66,7 @@ def first_weights(config: RunConfig) -> Weights:
 def _given_weights(path: str, model: Model) -> Weights:
     from archlab.saved import open_saved
 
-    weights = {name: array.astype(np.float32) for name, array in open_saved(path).weights.items()}
+    weights = {name: array.astype(np.float32) for name, array in open_saved(path).weights().items()}
     canonical.check(model.root(), weights, f"train.start: {path}")
     return weights
 

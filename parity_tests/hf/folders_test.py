@@ -151,7 +151,7 @@ def test_a_folder_is_a_config_and_a_source_of_weights(llama, tmp_path, capfd):
     for place in (llama, tmp_path / "ours"):
         saved = open_saved(place)
         assert saved.stop == (5, 7)
-        assert np.array_equal(saved.weights["norm.scale"], hf.load(llama)[1]["norm.scale"])
+        assert np.array_equal(saved.weights()["norm.scale"], hf.load(llama)[1]["norm.scale"])
     assert run(capfd, "describe", tmp_path / "ours")[0] == 0
 
 
@@ -162,7 +162,7 @@ def test_more_tokens(llama, tmp_path, capfd):
     grown = open_saved(tmp_path / "more")
     tokens = np.arange(9)[None]
     before = reference.run(*hf.load(llama), {"tokens": tokens}).output
-    after = reference.run(grown.model, grown.weights, {"tokens": tokens}).output
+    after = reference.run(grown.model, grown.weights(), {"tokens": tokens}).output
     assert np.allclose(after[..., :61], before, rtol=0, atol=1e-12)
     assert grown.read_tokenizer().rules.token_to_id("<user>") == 256
 
@@ -272,3 +272,18 @@ def test_canonical_weights_of_a_model_folder_are_checked(llama, tmp_path):
     canonical.save(path, {n: a for n, a in weights.items() if n != "norm.scale"}, about)
     with pytest.raises(InputError, match=r"'norm.scale' is missing"):
         open_saved(tmp_path / "ours")
+
+
+def test_shards_of_generated_code_and_a_folder_without_a_tokenizer(llama, tmp_path, capfd):
+    """A Hugging Face folder can be exported anew, with code; what has no tokenizer can get more rows all the same."""
+    bare = tmp_path / "bare"
+    shutil.copytree(llama, bare)
+    (bare / "tokenizer.json").unlink()
+    assert run(capfd, "extend", bare, tmp_path / "more", "--vocab", "70")[0] == 0
+    assert open_saved(tmp_path / "more").model.vocab == 70
+    assert run(capfd, "export", bare, tmp_path / "code", "--generated", "--no-parity", "--shard-size", "1")[0] == 0
+    assert (tmp_path / "code" / "modeling_archlab.py").is_file()
+    status, out, _ = run(capfd, "import", bare, tmp_path / "ours")
+    assert status == 0 and "holds no tokenizer" in out
+    status, _, err = run(capfd, "generate", bare, "--backend", "torch", "--prompt", "a", "--checkpoint", "3")
+    assert status == 2 and "leave --checkpoint out" in err

@@ -6,7 +6,6 @@ from archlab.block import Block
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE
 from archlab.channels.top_k_router import TopKRouter
-from archlab.errors import InputError
 from archlab.hf.family import Family
 from archlab.hf.fields import Fields
 from archlab.hf.layouts import Rule, linear, norm
@@ -20,6 +19,7 @@ from archlab.hf.parts import (
     decoder_tensors,
     glu_tensors,
     law,
+    layers_with_experts,
     swiglu,
 )
 from archlab.hf.rope import rope_fields, whole_rope
@@ -45,7 +45,7 @@ def model(fields: Fields, architecture: str) -> LanguageModel:
         return Block(mixer=attention, channel=channel, residual=PreNorm(norm=norm))
 
     dense = layer(swiglu(fields, law(fields), fields.size("intermediate_size", 6144)))
-    sparse = [_has_experts(fields, index) for index in range(count)]
+    sparse = [_experts(fields) > 0 and yes for yes in layers_with_experts(fields, count)]
     mixed = layer(_mixture(fields)) if any(sparse) else dense
     return decoder(fields, [mixed if yes else dense for yes in sparse], tied=False, vocab=151936, width=2048)
 
@@ -71,14 +71,6 @@ def _attention(fields: Fields, norm: RMSNorm) -> Attention:
 
 def _experts(fields: Fields) -> int:
     return fields.read("num_local_experts", int, fields.read("num_experts", int, 128))
-
-
-def _has_experts(fields: Fields, index: int) -> bool:
-    """Whether a layer has experts: every ``decoder_sparse_step``-th but those of ``mlp_only_layers``."""
-    dense, step = fields.raw("mlp_only_layers", []), fields.size("decoder_sparse_step", 1)
-    if not isinstance(dense, list) or not all(isinstance(item, int) for item in dense):
-        raise InputError(f"{fields.where}: mlp_only_layers is {dense!r}; a list of layers' numbers is needed")
-    return _experts(fields) > 0 and index not in dense and (index + 1) % step == 0
 
 
 def _mixture(fields: Fields) -> MoE:

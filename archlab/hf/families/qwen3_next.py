@@ -22,6 +22,7 @@ from archlab.hf.parts import (
     decoder_tensors,
     glu_tensors,
     law,
+    layers_with_experts,
 )
 from archlab.hf.rope import rope, rope_fields
 from archlab.inits import LogUniform, Ones
@@ -50,7 +51,8 @@ def model(fields: Fields, architecture: str) -> LanguageModel:
     if unknown := [kind for kind in kinds if kind not in mixers]:
         raise InputError(f"{fields.where}: layer_types has {unknown[0]!r}; this family has {', '.join(mixers)}")
     dense = _glu(fields, "intermediate_size", 5632)
-    sparse = [_has_experts(fields, i) for i in range(count)]
+    experts = fields.read("num_experts", int, 512)
+    sparse = [experts > 0 and yes for yes in layers_with_experts(fields, count)]
     mixed: Channel = _mixture(fields) if any(sparse) else dense
     layers = [
         Block(mixer=mixers[kind], channel=mixed if experts else dense, residual=PreNorm(norm=norm))
@@ -99,12 +101,6 @@ def _attention(fields: Fields, norm: RMSNorm) -> Attention:
 def _glu(fields: Fields, size: str, default: int) -> GLU:
     activation, init = fields.choice("hidden_act", ACTIVATIONS, "silu"), law(fields)
     return GLU(hidden=fields.size(size, default), activation=activation, bias=False, init=init, out_init=init)
-
-
-def _has_experts(fields: Fields, index: int) -> bool:
-    """Whether a layer has experts: every ``decoder_sparse_step``-th but those of ``mlp_only_layers``."""
-    dense, step = fields.read("mlp_only_layers", tuple[int, ...], []), fields.size("decoder_sparse_step", 1)
-    return fields.read("num_experts", int, 512) > 0 and index not in dense and (index + 1) % step == 0
 
 
 def _mixture(fields: Fields) -> MoE:

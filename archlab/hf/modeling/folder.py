@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from archlab.config import Config
-from archlab.errors import InputError
 from archlab.files import write_text
 from archlab.heads.masked_token import MaskedTokenHead
 from archlab.hf.modeling.bundle import Bundle, bundled
@@ -18,15 +17,13 @@ from archlab.hf.modeling.card import card
 from archlab.hf.modeling.kinds import CAUSAL, MASKED, SEQ2SEQ, Kind, kind_of
 from archlab.hf.modeling.resolving import TEMPLATE, Symbol, symbol_of
 from archlab.hf.modeling.writing import names, written
-from archlab.hf.writing import held, write_shards
+from archlab.hf.writing import SHARD, held, write_shards
 from archlab.model import Model
+from archlab.model_folder import check_new
 from archlab.spec import Spec, schema, walk
 from archlab.stack import Stack
 from archlab.tokenizers import TrainedTokenizer
 from archlab.weights import check
-
-SHARD = 5 * 10**9
-"""Bytes of a file of weights at most."""
 
 
 def write(
@@ -36,19 +33,19 @@ def write(
     *,
     tokenizer: TrainedTokenizer | None = None,
     facts: Mapping[str, Any] | None = None,
+    largest: int = SHARD,
 ) -> None:
     """Write ``model`` as a folder that transformers loads with ``trust_remote_code=True`` and without archlab.
 
     The folder holds the definitions of all that the spec uses as one readable file of PyTorch. A model with further
     answers is written with its main one. ``facts`` go into the model card: "name", and anything else as a section of
-    its own, a mapping as a table ("parity", "training").
+    its own, a mapping as a table ("parity", "training"). Files of weights have at most ``largest`` bytes.
 
     Raises :class:`InputError` for a folder that is not empty, weights of another architecture, and definitions that
     cannot be written into a file.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; give a new folder")
+    check_new(folder)
     whole, facts = model, dict(facts or {})
     model = model.for_generation()
     weights = {path: weights[path] for path in schema(model.root()) if path in weights}
@@ -68,7 +65,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
-    write_weights(folder, weights)
+    write_weights(folder, weights, largest)
     if tokenizer is not None:
         write_tokenizer(folder, tokenizer, model)
 
@@ -193,7 +190,7 @@ def _json(data: Any) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def write_weights(folder: Path, weights: Mapping[str, np.ndarray], largest: int = SHARD) -> None:
+def write_weights(folder: Path, weights: Mapping[str, np.ndarray], largest: int) -> None:
     """model.safetensors, or several files of at most ``largest`` bytes with an index."""
     pieces = [held(f"model.{path}", array) for path, array in weights.items()]
     write_shards(folder, pieces, largest)
