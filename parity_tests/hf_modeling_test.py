@@ -607,7 +607,7 @@ def greedy(model, weights, tokens, segments, count):
 def test_a_folder_that_is_not_empty(tmp_path):
     (tmp_path / "here").write_text("something")
     model = tiny_model()
-    with pytest.raises(InputError, match="is not empty; give a new folder"):
+    with pytest.raises(InputError, match="is not an empty folder; name another one"):
         write(tmp_path, model, initial(model.root(), 0))
 
 

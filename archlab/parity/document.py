@@ -123,6 +123,9 @@ def _environment(data: dict[str, Any]) -> str:
 
 {found["started"]}, commit `{found["git_commit"]}`, {found["platform"]}, {found["cpu_count"]} cores,
 Python {found["python"]}; {", ".join(devices)}; {listed}.
+
+That was the last measurement; mechanisms whose code and examples had not changed since an earlier one may have kept its
+figures (`archlab parity --all --outdated`).
 """
 
 
