@@ -8,9 +8,11 @@ import numpy as np
 from archlab import reference
 from archlab.backends import backend_names, find_backend
 from archlab.errors import InputError
-from archlab.model import Model
+from archlab.parity.cases import Case, content
+from archlab.parity.tolerances import relative
 from archlab.policy import Policy
 from archlab.saved import Saved
+from archlab.spec import Example
 from archlab.training.metrics import read
 from archlab.training.runs import Run
 
@@ -50,7 +52,9 @@ def parity_figures(source: Saved) -> dict[str, float]:
     if sum(math.prod(entry.shape) for entry in source.tensors.entries.values()) > LARGEST:
         return {}
     weights = {name: array.astype(np.float64) for name, array in source.weights().items()}
-    inputs = trial_inputs(source.model)
+    length = min(LENGTH, source.model.limit() or LENGTH)
+    example = Example(spec=source.model, width=source.model.width, length=length, batch=1)
+    inputs = content(Case(name="card", spec_name=type(source.model).__name__, example=example), 0, 1)
     truth = reference.run(source.model, weights, inputs).output
     found = {}
     for name in backend_names():
@@ -59,19 +63,5 @@ def parity_figures(source: Saved) -> dict[str, float]:
         except InputError:  # its framework is not installed
             continue
         result = backend.run(source.model, weights, inputs, policy=Policy.exact("float64"), capture=False)
-        found[name] = float(np.abs(result.output - truth).max() / np.abs(truth).max())
+        found[name] = relative(result.output, truth)
     return found
-
-
-def trial_inputs(model: Model, length: int = LENGTH) -> dict[str, np.ndarray]:
-    """One row of what a model is fed."""
-    generator = np.random.default_rng(0)
-    given = {}
-    for name, item in model.inputs().items():
-        if item.kind == "where":
-            continue
-        limit = model.limit("S" if "S" in item.shape else "T") or length
-        shape = (1, *(min(length, limit) * item.unit if isinstance(size, str) else size for size in item.shape))
-        ids = item.kind == "ids"
-        given[name] = generator.integers(0, item.below, shape) if ids else generator.standard_normal(shape)
-    return given

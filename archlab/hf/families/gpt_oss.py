@@ -7,18 +7,21 @@ from archlab.block import Block
 from archlab.channels.glu import GLU
 from archlab.channels.moe import MoE
 from archlab.channels.top_k_router import TopKRouter
-from archlab.errors import InputError
 from archlab.hf.family import Family
 from archlab.hf.fields import Fields
 from archlab.hf.layouts import Rule, linear, norm, same
 from archlab.hf.parts import (
+    LOCAL,
     TWINS,
+    WHOLE,
     attention_fields,
     attention_tensors,
     decoder,
     decoder_fields,
     decoder_tensors,
     law,
+    window_fields,
+    windows,
 )
 from archlab.hf.rope import rope_fields, whole_rope
 from archlab.mixers.attention import Attention
@@ -32,7 +35,6 @@ YARN = {
     "original_max_position_embeddings": 4096,
 }  # fmt: skip
 """How it is stretched where a config does not say."""
-KINDS = ("full_attention", "sliding_attention")
 
 
 def model(fields: Fields, architecture: str) -> LanguageModel:
@@ -41,17 +43,12 @@ def model(fields: Fields, architecture: str) -> LanguageModel:
     fields.expect("mlp_bias", False)
     norm = RMSNorm(epsilon=fields.number("rms_norm_eps", 1e-5), cast="after")
     attention, mixture = _attention(fields), _mixture(fields)
-    window = fields.size("sliding_window", None if "sliding_window" in fields.data else 128)
-
-    def layer(kind: str) -> Block:
-        if kind not in KINDS:
-            raise InputError(f"{fields.where}: layer_types has {kind!r}; archlab has {' and '.join(KINDS)}")
-        mixer = attention.replace(window=window if kind == "sliding_attention" else None)
-        return Block(mixer=mixer, channel=mixture, residual=PreNorm(norm=norm))
-
-    count = fields.size("num_hidden_layers", 36)
-    kinds = fields.items("layer_types", count, [KINDS[(index + 1) % 2] for index in range(count)])
-    return decoder(fields, [layer(kind) for kind in kinds], tied=False, vocab=201088, width=2880, norm=norm)
+    count, window = fields.size("num_hidden_layers", 36), fields.optional("sliding_window", int, 128)
+    seen = windows(fields, count, window, [WHOLE if index % 2 else LOCAL for index in range(count)])
+    layers = [
+        Block(mixer=attention.replace(window=window), channel=mixture, residual=PreNorm(norm=norm)) for window in seen
+    ]
+    return decoder(fields, layers, tied=False, vocab=201088, width=2880, norm=norm)
 
 
 def _attention(fields: Fields) -> Attention:
@@ -99,7 +96,6 @@ def config(model: Any) -> dict[str, Any]:
     """The fields of a model."""
     attentions = [layer.mixer for layer in model.stack.layers]
     mixture = model.stack.layers[0].channel
-    windows = [attention.window for attention in attentions]
     return decoder_fields(model) | attention_fields(attentions[0], model.width) | {
         "intermediate_size": mixture.expert.hidden,
         "num_local_experts": mixture.router.experts,
@@ -107,9 +103,8 @@ def config(model: Any) -> dict[str, Any]:
         "swiglu_alpha": mixture.expert.activation.slope,
         "swiglu_limit": mixture.expert.limit,
         "attention_bias": attentions[0].bias,
-        "sliding_window": next((window for window in windows if window), None),
-        "layer_types": [KINDS[window is not None] for window in windows],
         "rope_parameters": rope_fields(attentions[0].rotary),
+        **window_fields(model),
     }  # fmt: skip
 
 
