@@ -25,6 +25,7 @@ _A100 = "https://www.nvidia.com/en-us/data-center/a100/"
 _H100 = "https://www.nvidia.com/en-us/data-center/h100/"
 _H200 = "https://www.nvidia.com/en-us/data-center/h200/"
 _L4, _L40S = "https://www.nvidia.com/en-us/data-center/l4/", "https://www.nvidia.com/en-us/data-center/l40s/"
+_HGX = "https://www.nvidia.com/en-us/data-center/hgx/"
 _TPU = "https://cloud.google.com/tpu/docs/"
 
 # The names are those by which CUDA and JAX call a device, whole: a slice of one (MIG) has another and does less.
@@ -35,6 +36,7 @@ KNOWN: dict[str, Peaks] = {
     r"NVIDIA H100 80GB HBM3": Peaks(name="H100 SXM", float8=1979, bfloat16=989.5, tf32=494.5, float32=67, source=_H100),
     r"NVIDIA H100 PCIe": Peaks(name="H100 PCIe", float8=1513, bfloat16=756.5, tf32=378, float32=51, source=_H100),
     r"NVIDIA H200": Peaks(name="H200 SXM", float8=1979, bfloat16=989.5, tf32=494.5, float32=67, source=_H200),
+    r"NVIDIA B200": Peaks(name="B200", float8=4500, bfloat16=2250, tf32=1100, float32=75, source=_HGX),
     r"NVIDIA L4": Peaks(name="L4", float8=242.5, bfloat16=121, tf32=60, float32=30.3, source=_L4),
     r"NVIDIA L40S": Peaks(name="L40S", float8=733, bfloat16=362, tf32=183, float32=91.6, source=_L40S),
     r"TPU v4": Peaks(name="TPU v4", float8=None, bfloat16=275, tf32=None, float32=None, source=_TPU + "v4"),

@@ -28,6 +28,9 @@ from archlab.weights import Weights
 
 Batch = Mapping[str, np.ndarray]
 
+STREAMED, STREAMS = 2**28, 9
+"""Bytes of the array that a bandwidth is measured with, more than most caches hold, and how often; the fastest counts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepMetrics:
@@ -216,6 +219,14 @@ class Backend(Protocol):
 
     def memory(self) -> dict[str, int]:
         """Bytes on the fullest of this process's accelerators: "allocated" now, "peak" so far; empty without any."""
+        ...
+
+    def bandwidth(self, policy: Policy) -> float:
+        """Bytes a second that the policy's first device reads and writes while it adds to a large array in place."""
+        ...
+
+    def program_cache(self, policy: Policy) -> Path | None:
+        """The folder where compiled programs are kept from one process to the next; None where none are."""
         ...
 
     def forget(self) -> None:

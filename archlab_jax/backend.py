@@ -22,8 +22,8 @@ from archlab_jax import program as programs
 from archlab_jax.checkpoints import Store
 from archlab_jax.decoding import Decoder
 from archlab_jax.module import Module, Split, natives
-from archlab_jax.profiling import memory, profile
-from archlab_jax.runtime import precision, virtual_devices
+from archlab_jax.profiling import bandwidth, memory, profile
+from archlab_jax.runtime import devices, precision, virtual_devices
 from archlab_jax.training import Trainer
 
 
@@ -111,6 +111,13 @@ class JaxBackend:
 
     def memory(self) -> dict[str, int]:
         return memory()
+
+    def bandwidth(self, policy: Policy) -> float:
+        return bandwidth(devices(policy)[0])
+
+    def program_cache(self, policy: Policy) -> Path | None:
+        folder = jax.config.values["jax_compilation_cache_dir"]
+        return Path(folder) if folder else None
 
     def forget(self) -> None:
         jax.clear_caches()

@@ -1,13 +1,15 @@
 """Where time and memory go, by ``jax.profiler`` and the devices' allocators."""
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from archlab.backends import Spent
+from archlab.backends import STREAMED, STREAMS, Spent
 
 
 @contextlib.contextmanager
@@ -66,3 +68,14 @@ def memory() -> dict[str, int]:
         return {}
     fullest = max(known, key=lambda stats: stats["peak_bytes_in_use"])
     return {"allocated": fullest["bytes_in_use"], "peak": fullest["peak_bytes_in_use"]}
+
+
+def bandwidth(device: jax.Device) -> float:
+    """See :meth:`archlab.backends.Backend.bandwidth`."""
+    array = jax.device_put(jnp.zeros(STREAMED // 4, jnp.float32), device)
+    add, seconds = jax.jit(lambda a: a + 1, donate_argnums=0), []
+    for _ in range(STREAMS + 1):  # the first one compiles, and is not the fastest
+        begin = time.perf_counter()
+        array = add(array).block_until_ready()
+        seconds.append(time.perf_counter() - begin)
+    return 2 * STREAMED / min(seconds)

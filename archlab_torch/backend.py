@@ -24,7 +24,7 @@ from archlab_torch.checkpoints import Store
 from archlab_torch.decoding import Decoder
 from archlab_torch.kernels.attention import check_backward
 from archlab_torch.module import from_numpy, natives, to_numpy
-from archlab_torch.profiling import memory, profile
+from archlab_torch.profiling import bandwidth, memory, profile
 from archlab_torch.runtime import join, precision
 from archlab_torch.training import Trainer
 
@@ -117,6 +117,16 @@ class TorchBackend:
 
     def memory(self) -> dict[str, int]:
         return memory()
+
+    def bandwidth(self, policy: Policy) -> float:
+        return bandwidth(programs.device_of(policy))
+
+    def program_cache(self, policy: Policy) -> Path | None:
+        if not policy.compile:
+            return None
+        from torch._inductor.runtime.runtime_utils import cache_dir
+
+        return Path(cache_dir())
 
     def forget(self) -> None:
         """Nothing: no program outlives its run."""

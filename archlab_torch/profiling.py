@@ -1,6 +1,7 @@
 """Where time and memory go, by ``torch.profiler`` and the allocator of CUDA."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
-from archlab.backends import Spent
+from archlab.backends import STREAMED, STREAMS, Spent
 
 TRACE = "trace.json.gz"  # for https://ui.perfetto.dev and chrome://tracing
 
@@ -39,3 +40,20 @@ def memory() -> dict[str, int]:
         return {}
     fullest = max(range(torch.cuda.device_count()), key=torch.cuda.max_memory_allocated)
     return {"allocated": torch.cuda.memory_allocated(fullest), "peak": torch.cuda.max_memory_allocated(fullest)}
+
+
+def bandwidth(device: torch.device) -> float:
+    """See :meth:`archlab.backends.Backend.bandwidth`."""
+    array, seconds = torch.zeros(STREAMED // 4, dtype=torch.float32, device=device), []
+    for _ in range(STREAMS):
+        _wait(device)
+        begin = time.perf_counter()
+        array.add_(1)
+        _wait(device)
+        seconds.append(time.perf_counter() - begin)
+    return 2 * STREAMED / min(seconds)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
