@@ -29,7 +29,7 @@ from archlab.weights import Weights
 Batch = Mapping[str, np.ndarray]
 
 STREAMED, STREAMS = 2**28, 9
-"""Bytes of the array that a bandwidth is measured with, more than most caches hold, and how often; the fastest counts."""
+"""Bytes of the array that a bandwidth is measured with, more than most caches hold, and its turns: the best counts."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from archlab.errors import InputError
 
 COMMANDS = (
     "catalog", "describe", "tokenizer", "data", "train", "sweep", "runs", "eval", "generate", "import", "export",
-    "extend", "lr-find", "mup-check", "parity", "diff",
+    "extend", "lr-find", "mup-check", "parity", "diff", "bench",
 )  # fmt: skip
 
 # The parent of all complaints about arguments. Typer exports only its child by name.

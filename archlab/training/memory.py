@@ -3,6 +3,7 @@
 import math
 import resource
 import sys
+from pathlib import Path
 
 from archlab.accounting import account
 from archlab.backends import Backend
@@ -35,5 +36,12 @@ def estimate(config: RunConfig) -> dict[str, int]:
 
 def measure(backend: Backend) -> dict[str, int]:
     """Bytes: the most that this process ever held of main memory, and what the backend says of its accelerator."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"process_peak": peak} | {f"device_{name}": value for name, value in backend.memory().items()}
+    return {"process_peak": _process_peak()} | {f"device_{name}": value for name, value in backend.memory().items()}
+
+
+def _process_peak() -> int:
+    """Of main memory. Not what ``getrusage`` says on Linux: there a process begins with the peak of its parent."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,96 @@
+"""How fast a model writes: a prompt at once, then token after token."""
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from archlab.accounting import account
+from archlab.backends import Backend
+from archlab.bench.subject import random_inputs
+from archlab.decoding import Decoder
+from archlab.errors import InputError
+from archlab.model import check_causal
+from archlab.run_config import RunConfig
+from archlab.spec import schema
+from archlab.weights import DTYPES, Weights
+
+NEW = 64  # tokens written in a round, where the length allows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """Seconds of one prompt for all sequences, and of one new token for all of them."""
+
+    prefill: float
+    token: float
+
+
+def check(run: RunConfig) -> None:
+    """Raise :class:`InputError` unless the model writes tokens and there is room for some."""
+    model = run.model.for_generation()
+    if model.vocabulary() is None or model.vocabulary() != model.classes():
+        raise InputError(f"--decode: this model, {type(model).__name__}, writes no tokens; leave it out")
+    try:
+        check_causal(model)
+    except InputError as error:
+        raise InputError(f"--decode: this model cannot write token by token: {str(error).lstrip(': ')}") from None
+    if run.data.length < 2:
+        raise InputError(f"--decode: a length of {run.data.length} leaves no token to write; give --length 2 or more")
+
+
+def spans(run: RunConfig) -> tuple[int, int]:
+    """How many tokens the prompt has, half the length, and how many are written after it."""
+    prompt = run.data.length // 2
+    return prompt, min(NEW, run.data.length - prompt)
+
+
+class Decoding:
+    """A decoder for ``batch`` sequences and a random prompt for each."""
+
+    def __init__(self, backend: Backend, run: RunConfig, weights: Weights, batch: int) -> None:
+        model = run.model.for_generation()
+        self.prompt, self.new = spans(run)
+        inputs = dict(random_inputs(run.replace(model=model), batch, np.random.default_rng(0)))
+        self.tokens = inputs.pop("tokens")[:, : self.prompt]
+        self.first: Mapping[str, np.ndarray] = inputs
+        length = max([self.prompt + self.new, *(array.shape[1] for array in inputs.values())])
+        weights = {path: weights[path] for path in schema(model.root())}
+        self.made = backend.decoder(model, weights, batch=batch, length=length, policy=run.policy)
+
+    def round(self) -> Decoded:
+        """Take in the prompts anew and write after them."""
+        decoder = _fresh(self.made)
+        began = time.perf_counter()
+        logits = decoder.prefill(self.tokens, **self.first)
+        read = time.perf_counter()
+        _write(decoder, logits.argmax(axis=-1).astype(np.int32), self.new)
+        return Decoded(prefill=read - began, token=(time.perf_counter() - read) / self.new)
+
+
+def _write(decoder: Decoder, tokens: np.ndarray, count: int) -> None:
+    """The ``count`` most probable tokens after ``tokens``, one after the other; they arrive on the host."""
+    for _ in range(count):
+        tokens = decoder.step(tokens).argmax(axis=-1).astype(np.int32)
+
+
+def _fresh(decoder: Decoder) -> Decoder:
+    """A decoder that has read nothing yet, with the weights and compiled programs of one that has not."""
+    again = copy.copy(decoder)
+    if hasattr(decoder, "state"):  # a decoder that remembers nothing has none
+        again.state = copy.deepcopy(decoder.state)  # type: ignore[attr-defined]
+    return again
+
+
+def least_bytes(run: RunConfig, batch: int) -> int:
+    """What must be read at least for one token of each sequence: the weights that a token meets, and the state.
+
+    Weights count once for the whole batch, tables that are only looked up not at all, and of experts those of one
+    token. The state is that of the sequence in the middle of what is written.
+    """
+    model, (prompt, new) = run.model.for_generation(), spans(run)
+    counted = account(model, prompt + new // 2 or 1, dtype=run.policy.compute, batch=batch)
+    weights = counted.root.flops.weights / 2  # a multiply-add each
+    return round(weights * DTYPES[run.policy.param].itemsize) + counted.state_bytes
