@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 
 from archlab import weights as canonical
-from archlab.backends import Spent, Trainer, find_backend
+from archlab.backends import Backend, Spent, Trainer, find_backend
 from archlab.bench.decoding import Decoded, Decoding
 from archlab.bench.subject import Subject, random_batches
 from archlab.training import memory
@@ -38,12 +38,17 @@ class Begun:
     cache: Cache | None
 
 
-class Contestant:
-    """A subject in this process."""
+def start(subject: Subject) -> "Contestant":
+    """The contestant of a subject, on the backend that it names."""
+    return Contestant(subject, find_backend(subject.backend))
 
-    def __init__(self, subject: Subject) -> None:
+
+class Contestant:
+    """A subject in this process, on ``backend``."""
+
+    def __init__(self, subject: Subject, backend: Backend) -> None:
         self.run = subject.run()
-        self.backend = find_backend(subject.backend)
+        self.backend = backend
         self.weights = canonical.initial(self.run.model.root(), self.run.train.seed)
         self.batches = cycle(random_batches(self.run))
         self.trainer: Trainer | None = None

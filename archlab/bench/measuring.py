@@ -16,7 +16,7 @@ from archlab.hardware import usable_cores
 from archlab.run_config import RunConfig
 from archlab.training import memory
 
-START = "archlab.bench.contestant:Contestant"
+START = "archlab.bench.contestant:start"
 ROUND = 0.5  # seconds that a round takes, about, where its steps are not given
 LARGEST = 200  # steps of such a round
 PROFILED = 3  # steps that are profiled

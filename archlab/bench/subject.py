@@ -35,21 +35,19 @@ class Subject:
 
     def run(self) -> RunConfig:
         """The run that is timed. A model alone is trained by AdamW, clipped to norm 1, in float32 unless changed."""
-        loaded = load(self.config)
+        loaded, asked = load(self.config), {"length": self.length, "batch": self.batch}
+        sizes = [f"data.{name}={size}" for name, size in asked.items() if size is not None]
         if isinstance(loaded, RunConfig):
-            run = override(loaded, self.overrides)
-        else:
-            around = [change for change in self.overrides if change.split(".")[0] in RUN_KEYS]
-            model = override(loaded, [change for change in self.overrides if change not in around])
-            run = override(_run_of(model, self.length), around)
-        asked = {"length": self.length, "batch": self.batch}
-        return run.replace(data=run.data.replace(**{key: size for key, size in asked.items() if size is not None}))
+            return override(loaded, [*self.overrides, *sizes])
+        around = [change for change in self.overrides if change.split(".")[0] in RUN_KEYS]
+        model = override(loaded, [change for change in self.overrides if change not in around])
+        return override(_run_of(model), [*around, *sizes])
 
 
-def _run_of(model: Model, length: int | None) -> RunConfig:
+def _run_of(model: Model) -> RunConfig:
     return RunConfig(
         model=model,
-        data=DataConfig(dataset="random tokens", length=length or min(model.limit() or LENGTH, LENGTH), batch=BATCH),
+        data=DataConfig(dataset="random tokens", length=min(model.limit() or LENGTH, LENGTH), batch=BATCH),
         train=TrainConfig(
             steps=1,
             optimizer=AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1),

@@ -39,8 +39,8 @@ def command(
     backend: Annotated[
         str | None, typer.Option(help="jax, torch or both.", show_default="the only one that is installed")
     ] = None,
-    length: Annotated[int | None, typer.Option(help="Tokens a sequence.", show_default="the run's")] = None,
-    batch: Annotated[int | None, typer.Option(help="Sequences a batch.", show_default="the run's")] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens a sequence.", min=1, show_default="the run's")] = None,
+    batch: Annotated[int | None, typer.Option(help="Sequences a batch.", min=1, show_default="the run's")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds that count.", min=2)] = 10,
     steps: Annotated[
         int | None, typer.Option(help="Steps a round.", min=1, show_default="about half a second's")

@@ -174,3 +174,9 @@ class BigramBackend:
 
     def memory(self) -> dict[str, int]:
         return {}
+
+    def bandwidth(self, policy: Policy) -> float:
+        return 1e9
+
+    def program_cache(self, policy: Policy) -> Path | None:
+        return None
