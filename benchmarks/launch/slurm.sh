@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# One GPU of a Slurm node: what archlab bench says of a config, and the comparison of training steps.
+#
+#     sbatch benchmarks/launch/slurm.sh                          # configs/tiny_gpt.py
+#     sbatch --partition=gpu benchmarks/launch/slurm.sh configs/hybrid.yaml policy.compute=bfloat16
+#
+# Submit it from the checkout. Results go to benchmarks/results/slurm-<job>; NANOGPT may name a checkout of nanoGPT.
+#SBATCH --job-name=archlab-bench
+#SBATCH --nodes=1
+#SBATCH --gpus-per-node=1
+#SBATCH --cpus-per-task=8
+#SBATCH --time=00:30:00
+#SBATCH --output=%x-%j.log
+#SBATCH --exclusive=user
+set -euo pipefail
+
+cd "${SLURM_SUBMIT_DIR:?submit this with sbatch, from the checkout}"
+(( $# )) || set -- configs/tiny_gpt.py policy.compute=bfloat16
+out="benchmarks/results/slurm-$SLURM_JOB_ID"
+mkdir -p "$out"
+nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,power.limit --format=csv | tee "$out/gpu.csv"
+
+srun .venv/bin/archlab bench "$@" policy.device=gpu --backend both --decode \
+  --json "$out/bench.json" --save "$out/bench.md" --profile "$out/traces"
+
+peers=()
+if [[ -n "${NANOGPT:-}" ]]; then peers=(--nanogpt "$NANOGPT"); fi
+srun .venv/bin/python benchmarks/train_step.py --device cuda "${peers[@]}" --json "$out/train_step.json"
