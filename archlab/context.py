@@ -86,6 +86,8 @@ class Context:
     by_turn
         In a scanned stack, where ``depth`` is traced: ``by_turn(function)`` picks the present turn's among the values
         of ``function`` at all turns' depths. None elsewhere.
+    known
+        What :meth:`once` has worked out in this call.
     """
 
     xp: Any
@@ -110,6 +112,7 @@ class Context:
     published: MutableMapping[str, Any] = field(default_factory=Table)
     depth: Any = 0.0
     by_turn: Callable[[Callable[[float], float]], Any] | None = None
+    known: MutableMapping[Any, Any] = field(default_factory=Table)
 
     @property
     def documents(self) -> Any:
@@ -196,6 +199,17 @@ class Context:
             self._add_stat(name, total, count)
         for name, value in notes["published"].items():
             self.publish(name, value)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` gives, worked out once a call for all that share these positions and ask by the same key.
+
+        For constants that layers have in common, and where arrays may outlive the layer that made them: not under
+        JAX's transformations, whose compiler finds by itself what is computed twice.
+        """
+        key = (id(self.positions), key)
+        if key not in self.known:
+            self.known[key] = make()
+        return self.known[key]
 
     def publish(self, name: str, value: Any) -> None:
         """Leave ``value`` for the parts that come later in the same scope (:class:`archlab.stack.Stack` makes them)."""

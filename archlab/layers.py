@@ -1,5 +1,7 @@
 """The small parts everything is made of: linear map, embedding, dropout, drop path."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from archlab.inits import FanInNormal, Init, Zeros
@@ -117,3 +119,12 @@ class DropPath(Map):
 def is_random(part: Part) -> bool:
     """Whether a tree draws masks in training."""
     return any(isinstance(inner.spec, (Dropout, DropPath)) for _, inner in walk(part))
+
+
+def side_by_side(x: Any, linears: Sequence[Any]) -> bool:
+    """Whether one product of x (..., D) with the kernels of ``linears`` laid side by side moves less than one for each.
+
+    Laying them so writes and reads every column once more, and spares reading x again for each map after the first.
+    """
+    rows, features = math.prod(x.shape[:-1]), [linear.spec.features for linear in linears]
+    return (len(features) - 1) * rows > 2 * sum(features)

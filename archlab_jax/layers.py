@@ -42,12 +42,16 @@ class Linear(Module):
 
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
-    """Several linear maps of one x, as one matrix product where nobody listens to them one by one."""
-    if ctx.records is not None or any(linear.spec.bias or linear.float8 for linear in linears):
+    """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
+    biased = linears[0].spec.bias
+    apart = any(linear.spec.bias != biased or linear.float8 for linear in linears)
+    if apart or ctx.records is not None or not specs.side_by_side(x, linears):
         return [linear(x, ctx) for linear in linears]
     kernels = [linear.kernel[...].astype(x.dtype) for linear in linears]
     ends = np.cumsum([kernel.shape[1] for kernel in kernels])[:-1]
-    return jnp.split(matmul(x, jnp.concatenate(kernels, axis=1)), ends, axis=-1)
+    y = matmul(x, jnp.concatenate(kernels, axis=1))
+    y = broadcast(jnp.add, y, jnp.concatenate([linear.bias[...] for linear in linears])) if biased else y
+    return jnp.split(y, ends, axis=-1)
 
 
 @natives.register(specs.Embedding)

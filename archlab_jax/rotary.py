@@ -22,7 +22,8 @@ class RoPE(Module):
         rates = jnp.asarray(self.spec.rates(x.shape[-1]), dtype=wide.dtype)
         if isinstance(self.spec.scaling, specs.LengthScaling):
             rates = self.spec.scaling.at(ctx, rates, specs.document_lengths(ctx))
-        phase = (ctx.positions.astype(wide.dtype)[..., None] * rates)[:, :, None]
+        positions = ctx.positions[:1] if ctx.plain else ctx.positions  # rows that are alike turn alike
+        phase = (positions.astype(wide.dtype)[..., None] * rates)[:, :, None]
         cos, sin = jnp.cos(phase) * self.magnitude, jnp.sin(phase) * self.magnitude
         half = self.spec.layout == "half"
         a, b = jnp.split(wide, 2, axis=-1) if half else (wide[..., 0::2], wide[..., 1::2])

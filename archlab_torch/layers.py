@@ -11,6 +11,7 @@ from archlab import float8
 from archlab import layers as specs
 from archlab.spec import Part, join
 from archlab_torch.kernels import float8 as rounded
+from archlab_torch.kernels.linear import linear, packed, product
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -29,6 +30,11 @@ class Linear(nn.Linear):
         self.float8 = float8.takes(builder.policy, spec, part.width)
         if self.float8:
             rounded.check(builder.device)
+        self.packed: Any = None
+
+    def pack(self, rows: int) -> None:
+        """Lay the weight out for inputs of ``rows`` rows, where that is faster. Nothing may train it after that."""
+        self.packed = None if self.float8 else packed(self.weight, rows)
 
     @property
     def kernel(self) -> Any:
@@ -37,18 +43,23 @@ class Linear(nn.Linear):
 
     def forward(self, x: Any, ctx: Any) -> Any:  # type: ignore[override]
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        if self.packed is not None and x.dtype == self.packed.dtype:
+            return product(x, self.packed, bias)
         if not self.float8:
-            return F.linear(x, weight, bias)
+            return linear(x, weight, bias)
         y = rounded.matmul(x, weight)
         return y if bias is None else y + bias
 
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
-    """Several linear maps of one x, as one matrix product where nobody listens to them one by one."""
-    if ctx.records is not None or any(linear.spec.bias or linear.float8 for linear in linears):
+    """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
+    biased = linears[0].spec.bias
+    apart = any(linear.spec.bias != biased or linear.float8 for linear in linears)
+    if apart or ctx.records is not None or not specs.side_by_side(x, linears):
         return [linear(x, ctx) for linear in linears]
     weight = torch.cat([linear.weight.to(x.dtype) for linear in linears])
-    return F.linear(x, weight).split([linear.spec.features for linear in linears], dim=-1)
+    bias = torch.cat([linear.bias.to(x.dtype) for linear in linears]) if biased else None
+    return linear(x, weight, bias).split([linear.spec.features for linear in linears], dim=-1)
 
 
 @natives.register(specs.Embedding)

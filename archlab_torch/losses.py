@@ -29,8 +29,10 @@ def token_losses(logits: Any, targets: Any, how: TokenLoss) -> Any:
 
 
 def summed(losses: Any, targets: Any, weights: Any = None) -> tuple[Any, Any, Any]:
-    """(Σ loss, Σ nll, number of targets ≥ 0) of losses (B, T, 2), each times its weight (B, T) where there are any."""
-    losses = losses * (targets >= 0)[..., None]
+    """(Σ loss, Σ nll, number of targets ≥ 0) of losses (B, T, 2), each times its weight (B, T) where there are any.
+
+    Losses are 0 where a target is below 0.
+    """
     losses = losses if weights is None else losses * weights[..., None].to(losses.dtype)
     total, nll = losses.sum(dim=(0, 1))
     return total, nll, (targets >= 0).sum()

@@ -21,11 +21,10 @@ class RoPE(Module):
 
     def forward(self, x: Any, ctx: Any) -> Any:
         dtype = wide_dtype(x)
-        rates = self.rates.to(dtype)
-        if isinstance(self.spec.scaling, specs.LengthScaling):
-            rates = self.spec.scaling.at(ctx, rates, specs.document_lengths(ctx))
-        phase = (ctx.positions.to(dtype)[..., None] * rates)[:, :, None]
-        cos, sin = torch.cos(phase) * self.magnitude, torch.sin(phase) * self.magnitude
+        if torch.compiler.is_compiling():  # which fuses the turn with what it is for
+            cos, sin = self.turn(dtype, ctx)
+        else:
+            cos, sin = ctx.once((self.spec, x.shape[-1], dtype), lambda: self.turn(dtype, ctx))
         half = self.spec.layout == "half"
         wide = x[..., : self.size].to(dtype)
         a, b = wide.chunk(2, dim=-1) if half else (wide[..., 0::2], wide[..., 1::2])
@@ -33,3 +32,13 @@ class RoPE(Module):
         y = torch.cat(turned, dim=-1) if half else torch.stack(turned, dim=-1).flatten(-2)
         y = y.to(x.dtype)
         return y if self.size == x.shape[-1] else torch.cat([y, x[..., self.size :]], dim=-1)
+
+    def turn(self, dtype: torch.dtype, ctx: Any) -> tuple[Any, Any]:
+        """(cos, sin) of each pair's phase, (B, T, 1, R/2), or (1, T, 1, R/2) where rows are alike."""
+        rates = self.rates.to(dtype)
+        if isinstance(self.spec.scaling, specs.LengthScaling):
+            rates = self.spec.scaling.at(ctx, rates, specs.document_lengths(ctx))
+        positions = ctx.positions[:1] if ctx.plain else ctx.positions
+        phase = (positions.to(dtype)[..., None] * rates)[:, :, None]
+        cos, sin = torch.cos(phase), torch.sin(phase)
+        return (cos, sin) if self.magnitude == 1.0 else (cos * self.magnitude, sin * self.magnitude)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from array_api_compat import torch as xp
 from torch import nn
 
 from archlab import random
@@ -20,6 +19,7 @@ from archlab.errors import InputError
 from archlab.ops import loop
 from archlab.policy import Policy
 from archlab.sharding import placement
+from archlab_torch.kernels import namespace as xp
 
 
 @contextlib.contextmanager

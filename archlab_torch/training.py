@@ -1,5 +1,6 @@
 """Training: forward, backward, clip, update."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,9 +104,9 @@ class Trainer:
         shares = self.program.size * self.policy.accumulate
         counts = [self._summed(counted) for *_, counted in losses] if counts is None else counts
         means = [(name, weight, total / n) for (name, weight, total, _, _), n in zip(losses, counts, strict=True)]
-        loss = sum(weight * mean for _, weight, mean in means)
-        loss = loss + sum(notes["losses"].values()) / shares
-        objective = loss + sum(notes["drives"].values())
+        terms = [mean if weight == 1.0 else weight * mean for _, weight, mean in means]
+        loss = functools.reduce(torch.add, terms + [value / shares for value in notes["losses"].values()])
+        objective = functools.reduce(torch.add, [loss, *notes["drives"].values()])
         (objective * self.scale.value if self.scale else objective).backward()
         noted = {n: v / shares for n, v in summary(notes["losses"], notes["stats"]).items()}
         noted |= {name: mean for name, _, mean in means[1:]}
@@ -127,8 +128,8 @@ class Trainer:
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if self.clip is not None:
             scale = torch.clamp(self.clip / norm, max=1.0)
-            for grad in grads:
-                (grad.to_local() if hasattr(grad, "to_local") else grad).mul_(scale.to(grad.dtype))
+            local = [grad.to_local() if hasattr(grad, "to_local") else grad for grad in grads]
+            torch._foreach_mul_(local, scale.to(local[0].dtype))
         return norm
 
     def _accepted(self, norm: Any, limit: float | None) -> bool:
