@@ -9,7 +9,7 @@ import numpy as np
 
 from archlab.accounting import account
 from archlab.backends import Backend
-from archlab.bench.subject import random_inputs
+from archlab.bench.subject import random_inputs, sequences
 from archlab.decoding import Decoder
 from archlab.errors import InputError
 from archlab.model import check_causal
@@ -37,14 +37,14 @@ def check(run: RunConfig) -> None:
         check_causal(model)
     except InputError as error:
         raise InputError(f"--decode: this model cannot write token by token: {str(error).lstrip(': ')}") from None
-    if run.data.length < 2:
-        raise InputError(f"--decode: a length of {run.data.length} leaves no token to write; give --length 2 or more")
+    if (length := sequences(run)["T"]) < 2:
+        raise InputError(f"--decode: a sequence of {length} tokens leaves none to write; give --length 2 or more")
 
 
 def spans(run: RunConfig) -> tuple[int, int]:
     """How many tokens the prompt has, half the length, and how many are written after it."""
-    prompt = run.data.length // 2
-    return prompt, min(NEW, run.data.length - prompt)
+    length = sequences(run)["T"]
+    return length // 2, min(NEW, length - length // 2)
 
 
 class Decoding:
@@ -87,10 +87,11 @@ def _fresh(decoder: Decoder) -> Decoder:
 def least_bytes(run: RunConfig, batch: int) -> int:
     """What must be read at least for one token of each sequence: the weights that a token meets, and the state.
 
-    Weights count once for the whole batch, tables that are only looked up not at all, and of experts those of one
-    token. The state is that of the sequence in the middle of what is written.
+    Weights count once for the whole batch, tables that are only looked up and an encoder's not at all, and of experts
+    those of one token. The state is that of the sequence in the middle of what is written.
     """
     model, (prompt, new) = run.model.for_generation(), spans(run)
     counted = account(model, prompt + new // 2 or 1, dtype=run.policy.compute, batch=batch)
-    weights = counted.root.flops.weights / 2  # a multiply-add each
+    once = [child.flops.weights for child in counted.root.children if child.name in model.stateless()]
+    weights = (counted.root.flops.weights - sum(once)) / 2  # a multiply-add each
     return round(weights * DTYPES[run.policy.param].itemsize) + counted.state_bytes

@@ -12,7 +12,7 @@ from archlab.backends import Spent
 from archlab.bench import decoding
 from archlab.bench.contestant import Begun
 from archlab.bench.decoding import Decoded
-from archlab.bench.subject import Subject, places
+from archlab.bench.subject import Subject, places, sequences
 from archlab.run_config import RunConfig
 from archlab.training import memory
 
@@ -100,8 +100,10 @@ class Measured:
         return account(self.run.model, self.length).training_flops()
 
     @property
-    def flops(self) -> float:
-        """FLOP/s of the model in the chosen convention."""
+    def flops(self) -> float | None:
+        """FLOP/s of the model in the chosen convention; None where a source is of another length than counted."""
+        if len(set(sequences(self.run).values())) > 1:
+            return None
         return self.tokens_per_second * self.flops_per_token[self.convention]
 
     @property
@@ -113,7 +115,7 @@ class Measured:
 
     @property
     def mfu(self) -> float | None:
-        return None if self.peak is None else self.flops / self.peak
+        return None if self.peak is None or self.flops is None else self.flops / self.peak
 
     @property
     def compile_seconds(self) -> float:

@@ -73,6 +73,8 @@ def _measure_together(
             say(f"{subject.name}: the first steps")
             worker = stack.enter_context(Worker(START, subject, _environment(plan, len(subjects)), plan.threads))
             pairs.append((_begun(subject, runs[subject], worker, plan), worker))
+            if len(subjects) > 1 and pairs[0][0].device.startswith("TPU"):
+                raise InputError("one process at a time can hold a TPU: give --apart, or one config and one backend")
         for turn in range(plan.rounds + 1):
             say(f"training, round {turn} of {plan.rounds}")
             for measured, worker in pairs:

@@ -61,18 +61,23 @@ def _training(found: Sequence[Measured]) -> Sheet:
     rows = []
     for m in found:
         mfu = "–" if m.mfu is None else f"{m.mfu:.1%}"
-        row = [m.name, _ms(m.seconds), f"{m.tokens_per_second:,.0f}", short(m.flops), mfu]
+        flops = "–" if m.flops is None else short(m.flops)
+        row = [m.name, _ms(m.seconds), f"{m.tokens_per_second:,.0f}", flops, mfu]
         rows.append((*row, *([_times(ratio(m.rounds, first.rounds))] if others else [])))
     if others:
         columns.append(f"speed, times {first.name}")
     counts = " and ".join(dict.fromkeys(f"{m.steps}" for m in found))
     notes = [f"medians (quartiles) of {len(first.rounds)} rounds of {counts} steps"]
-    notes += dict.fromkeys(
-        f"no MFU: no peak is known of {m.device!r} in this precision; give it as --peak-tflops"
-        for m in found
-        if m.mfu is None
-    )
+    notes += dict.fromkeys(filter(None, map(_without_mfu, found)))
     return Sheet(title="A training step", columns=tuple(columns), rows=rows, notes=tuple(notes))
+
+
+def _without_mfu(m: Measured) -> str | None:
+    if m.flops is None:
+        return f"no FLOP/s of {m.name}: they are counted for a source as long as the sequence, and this one's is not"
+    if m.peak is None:
+        return f"no MFU: no peak is known of {m.device!r} in this precision; give it as --peak-tflops"
+    return None
 
 
 def _first_steps(found: Sequence[Measured]) -> Sheet:

@@ -92,10 +92,10 @@ def _batch(run: RunConfig, draw: np.random.Generator) -> Batch:
 
 def random_inputs(run: RunConfig, rows: int, draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of each input but those that say where tokens stand: without them a row is one document."""
-    lengths = run.data.objective.sequences(run.data.length)
+    lengths = sequences(run)
     for name, item in run.model.inputs().items():
         if item.kind != "where":
-            shape = (rows, *(_length(run, item, n, lengths) if isinstance(n, str) else n for n in item.shape))
+            shape = (rows, *(_length(item, n, lengths) if isinstance(n, str) else n for n in item.shape))
             yield name, _drawn(item, shape, draw)
 
 
@@ -105,12 +105,17 @@ def places(run: RunConfig) -> int:
     return run.model.span({name: array.shape for name, array in one.items()})[1]
 
 
-def _length(run: RunConfig, item: Input, sequence: str, lengths: dict[str, int]) -> int:
-    """Of the model's own sequence, or of another one: as long, where the objective and the model say nothing else."""
-    if sequence == "T":
-        return run.data.length
-    length = lengths.get(sequence, run.data.length)
-    return item.unit * min(length, run.model.limit(sequence) or length)
+def sequences(run: RunConfig) -> dict[str, int]:
+    """The length of each sequence that the model reads: as its objective has it, else that of its own, or its limit."""
+    found = dict(run.data.objective.sequences(run.data.length))
+    letters = {item.shape[0] for item in run.model.inputs().values() if isinstance(item.shape[0], str)}
+    for letter in sorted(letters - found.keys()):
+        found[letter] = min(found["T"], run.model.limit(letter) or found["T"])
+    return {letter: found[letter] for letter in sorted(letters)}
+
+
+def _length(item: Input, sequence: str, lengths: dict[str, int]) -> int:
+    return lengths[sequence] if sequence == "T" else item.unit * lengths[sequence]
 
 
 def _drawn(item: Input, shape: tuple[int, ...], draw: np.random.Generator) -> Any:

@@ -3,7 +3,7 @@ import pytest
 
 from archlab import catalog, config_files
 from archlab.bench import decoding
-from archlab.bench.subject import BATCH, LENGTH, Subject, places, random_batches, subjects
+from archlab.bench.subject import BATCH, LENGTH, Subject, places, random_batches, sequences, subjects
 from archlab.config_files_test import run_config
 from archlab.errors import InputError
 from archlab.model import tiny_model
@@ -59,6 +59,17 @@ def test_batches_hold_all_that_a_model_is_fed(name):
         if item.below is not None:
             assert batch[input_name].max() < item.below
     assert batch["targets"].max() < model.classes()
+
+
+def test_sequences_are_as_long_as_the_objective_has_them():
+    objective = {"type": "SpanCorruption", "layout": "encoder_decoder"}
+    config = run_config().to_dict() | {"model": catalog.model("t5").to_dict()}
+    plain = RunConfig.from_dict(config)
+    assert sequences(plain) == {"S": 8, "T": 8}
+    asked = RunConfig.from_dict(config | {"data": plain.data.to_dict() | {"length": 64, "objective": objective}})
+    lengths = sequences(asked)
+    assert lengths["S"] > lengths["T"] == random_batches(asked)[0]["targets"].shape[1]
+    assert decoding.least_bytes(asked, 1) < 4 * sum(np.prod(p.shape) for n, p in _params(asked.model).items())
 
 
 def test_a_model_that_tells_rows_apart_has_them_as_targets():
