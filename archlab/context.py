@@ -208,8 +208,8 @@ class Context:
         """
         key = (id(self.positions), key)
         if key not in self.known:
-            self.known[key] = make()
-        return self.known[key]
+            self.known[key] = (make(), self.positions)  # which keeps them, and so their id, as long as this is known
+        return self.known[key][0]
 
     def publish(self, name: str, value: Any) -> None:
         """Leave ``value`` for the parts that come later in the same scope (:class:`archlab.stack.Stack` makes them)."""

@@ -3,7 +3,7 @@
 import sys
 
 from archlab.natives import load_libraries
-from archlab_jax import activations, layers, model, norms, rotary, selection, stack  # noqa: F401 - registered by importing
+from archlab_jax import activations, layers, model, norms, positions, rotary, selection, stack  # noqa: F401 - registered by importing
 from archlab_jax.backend import JaxBackend
 from archlab_jax.module import Builder, Module, View, natives
 
