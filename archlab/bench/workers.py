@@ -45,10 +45,10 @@ class Worker:
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """What the object's ``method`` returns; the first request waits until the object is there."""
-        self._pipe.send((method, arguments))
         try:
+            self._pipe.send((method, arguments))
             outcome, value = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self._process.join(timeout=10)
             if self._process.exitcode == KILLED:
                 raise OutOfMemory("the system killed its process") from None
