@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.distributed import checkpoint
 
 from archlab.errors import InputError
 from archlab_torch.module import from_numpy, to_numpy
@@ -21,11 +20,15 @@ class Store:
     name = "torch.distributed.checkpoint"
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        from torch.distributed import checkpoint  # a second to import, needed where something is written or read
+
         tensors = {name: from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         writer = checkpoint.HuggingFaceStorageWriter(str(folder / "arrays"))
         checkpoint.save(tensors, storage_writer=writer, no_dist=True)
 
     def read(self, folder: Path, kind: str) -> dict[str, np.ndarray]:
+        from torch.distributed import checkpoint
+
         reader = checkpoint.HuggingFaceStorageReader(str(folder / "arrays"))
         try:
             known = reader.read_metadata().state_dict_metadata

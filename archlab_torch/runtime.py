@@ -131,6 +131,7 @@ class Portable(random.Portable):
     def __init__(self, seed: int, step: int, rank: int, device: torch.device) -> None:
         # torch.compile would compile anew for each step that is not a tensor, and make a variable of a second seed.
         super().__init__(seed, torch.tensor(step, device=device), rank)
+        torch.compiler.assume_constant_result(_words)  # it cannot trace a hash; said here, since it imports for seconds
         self.device, self.stream = device, str(seed)
 
     @classmethod
@@ -147,7 +148,6 @@ class Portable(random.Portable):
         return layer.spec.forward(layer, x, ctx)
 
 
-@torch.compiler.assume_constant_result  # torch.compile cannot trace a hash
 def _words(stream: str, name: str) -> tuple[int, int]:
     return random.words(int(stream), name)
 
