@@ -20,6 +20,7 @@ from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_jax import program as programs
 from archlab_jax.checkpoints import Store
+from archlab_jax.compilations import keep_programs
 from archlab_jax.decoding import Decoder
 from archlab_jax.module import Module, Split, natives
 from archlab_jax.profiling import bandwidth, memory, profile
@@ -89,11 +90,13 @@ class JaxBackend:
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
         policy: Policy = Policy(), seed: int = 0, loss: TokenLoss = TokenLoss(),
     ) -> Trainer:  # fmt: skip
+        keep_programs()
         return Trainer(model, weights, optimizer, clip, policy, seed, loss)
 
     def decoder(
         self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int, policy: Policy = Policy()
     ) -> Decoder:
+        keep_programs()
         return Decoder(model, weights, batch=batch, length=length, policy=policy)
 
     def environment(self) -> dict[str, str]:
@@ -116,6 +119,7 @@ class JaxBackend:
         return bandwidth(devices(policy)[0])
 
     def program_cache(self, policy: Policy) -> Path | None:
+        keep_programs()
         folder = jax.config.values["jax_compilation_cache_dir"]
         return Path(folder) if folder else None
 

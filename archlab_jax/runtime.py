@@ -66,6 +66,11 @@ def virtual_devices(count: int) -> None:
 _rehearsing = False
 
 
+def rehearsing() -> bool:
+    """Whether this process only plays many devices."""
+    return _rehearsing
+
+
 def compiler_options(policy: Policy) -> dict[str, int] | None:
     """What programs of a policy are compiled with. In a rehearsal float64 is not optimised, which saves half the time.
 
