@@ -67,7 +67,8 @@ class Embedding(nn.Embedding):
     """y = E[token]."""
 
     def __init__(self, part: Part, builder: Builder, path: str) -> None:
-        super().__init__(part.spec.vocab, part.width, device="meta")
+        nothing = torch.empty(part.spec.vocab, part.width, device="meta")  # given: to draw it imports half of PyTorch
+        super().__init__(part.spec.vocab, part.width, _weight=nothing)
         self.spec, self.width, self.path = part.spec, part.width, path
         builder.param(self, "weight", part.spec.params(part.width)["table"], join(path, "table"))
 

@@ -127,8 +127,10 @@ class Batches:
         return self.objective.make(rows, draws, self.tokenizer)
 
     def _read(self, make: Callable[[int], Batch], start: int, stop: int) -> Iterator[Batch]:
-        """``make(start)`` … ``make(stop − 1)`` through Grain; one element is one batch."""
-        import grain
+        """``make(start)`` … ``make(stop − 1)``, ahead of time through Grain where readers are to make them."""
+        if not self.readers:
+            return (make(number) for number in range(start, stop))
+        import grain  # a second to import
 
         options = grain.ReadOptions(num_threads=self.readers, prefetch_buffer_size=2 * self.readers)
         return iter(grain.MapDataset.range(start, stop).map(make).to_iter_dataset(options))

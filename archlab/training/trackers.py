@@ -1,6 +1,7 @@
 """Metrics for other tools to show: TensorBoard, Weights & Biases, MLflow, trackio."""
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,10 @@ class TensorBoard(TrackerCallback):
     """Event files in the run's folder ``tensorboard``: ``tensorboard --logdir runs``."""
 
     def on_train_start(self, session: "Session") -> None:
-        from tensorboardX import SummaryWriter
-
         # a resumed run hides what an earlier session wrote of later steps
         purge = session.step + 1 if session.step else None
         folder, suffix = str(session.run.path / "tensorboard"), f".{session.step}"
-        self.writer = SummaryWriter(folder, purge_step=purge, filename_suffix=suffix)
+        self.writer = _summary_writer()(folder, purge_step=purge, filename_suffix=suffix)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -50,6 +49,18 @@ class TensorBoard(TrackerCallback):
     def on_train_end(self) -> None:
         if hasattr(self, "writer"):
             self.writer.close()
+
+
+def _summary_writer() -> Any:
+    """tensorboardX's class. Where PyTorch is installed it imports that too, for a second; numbers do not need it."""
+    unused = {} if "torch" in sys.modules else {"torch": None}
+    sys.modules.update(unused)  # type: ignore[arg-type] # None stands for a module that cannot be imported
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        for name in unused:
+            del sys.modules[name]
+    return SummaryWriter
 
 
 class WandB(TrackerCallback):
