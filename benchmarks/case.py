@@ -1,27 +1,27 @@
-"""What is timed: the shapes, the model, its first weights and its batches. Equal for every contestant."""
+"""What is timed: sizes, the update rule and the batches. Equal for every contestant, and free of any framework."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from archlab import weights
-from archlab.activations import GELUErf
-from archlab.block import Block
-from archlab.channels.mlp import MLP
-from archlab.inits import Normal
-from archlab.mixers.attention import Attention
-from archlab.model import LanguageModel
-from archlab.norms import LayerNorm
-from archlab.optim.adamw import AdamW
-from archlab.positions import LearnedPositions
-from archlab.residuals import PreNorm
-from archlab.stack import Stack
-
 Batch = dict[str, np.ndarray]
 
-RATE, CLIP, EPSILON = 1e-3, 1.0, 1e-5
-ADAMW = AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.1)
+RATE, CLIP, EPSILON, THETA = 1e-3, 1.0, 1e-5, 10000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """The update rule; decay is on matrices and tables only."""
+
+    beta1: float = 0.9
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+
+
+ADAMW = AdamW()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,52 +43,45 @@ class Shape:
             f"batch {self.batch}, vocabulary {self.vocab}"
         )
 
+    @property
+    def gated(self) -> int:
+        """Hidden units of a gated channel: 8/3 of the width, rounded up to a multiple of 32."""
+        return -(-8 * self.width // (3 * 32)) * 32
+
 
 SHAPES = {
+    "S0": Shape(name="S0", layers=4, width=32, heads=2, length=8, batch=1, vocab=65, steps=300),
     "S1": Shape(name="S1", layers=4, width=128, heads=4, length=64, batch=12, vocab=65, steps=25),
     "S2": Shape(name="S2", layers=6, width=384, heads=6, length=256, batch=8, vocab=512, steps=2),
+    "S3": Shape(name="S3", layers=8, width=512, heads=8, length=512, batch=4, vocab=8192, steps=1),
+}
+STYLES = {
+    "gpt2": "LayerNorm, GELU (erf), learned positions, biases, a tied head",
+    "llama": "RMSNorm, SwiGLU, rotary positions in halves, no biases, a head of its own",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One shape on one device; ``nanogpt`` is a checkout of karpathy/nanoGPT."""
+    """One shape in one style on one device.
+
+    ``weights`` are canonical, the same bits for all; ``checkout`` is a contestant's own source, where it has one.
+    """
 
     shape: Shape
+    style: str
     device: str
     threads: int
-    nanogpt: Path | None = None
+    weights: Mapping[str, np.ndarray]
+    checkout: Path | None = None
+
+    @property
+    def parameters(self) -> int:
+        """How many a contestant must have."""
+        return sum(array.size for array in self.weights.values())
 
 
-def model(shape: Shape) -> LanguageModel:
-    """GPT-2 as nanoGPT writes it with ``bias=False``: LayerNorm, GELU with erf, learned positions, tied head."""
-    init = Normal(std=0.02)
-    norm = LayerNorm(epsilon=EPSILON, bias=False)
-    layer = Block(
-        mixer=Attention(
-            heads=shape.heads, kv_heads=shape.heads, visibility="causal", bias=False, out_bias=False, init=init,
-            out_init=init,
-        ),
-        channel=MLP(hidden=4 * shape.width, activation=GELUErf(), bias=False, init=init, out_init=init),
-        residual=PreNorm(norm=norm),
-    )  # fmt: skip
-    return LanguageModel(
-        vocab=shape.vocab,
-        width=shape.width,
-        embedding_init=init,
-        positions=LearnedPositions(length=shape.length, init=init),
-        stack=Stack(pattern=(layer,), repeat=shape.layers),
-        norm=norm,
-        head=None,
-    )
-
-
-def initial_weights(shape: Shape) -> weights.Weights:
-    """Canonical weights: the same bits in every process."""
-    return weights.initial(model(shape).root(), seed=0)
-
-
-def batches(shape: Shape, count: int = 8) -> list[Batch]:
+def batches(shape: Shape, count: int = 8) -> Sequence[Batch]:
     """Random tokens and targets in host memory, (B, T) int32."""
     draws = np.random.default_rng(0).integers(0, shape.vocab, (count, 2, shape.batch, shape.length), dtype=np.int32)
     return [{"tokens": tokens, "targets": targets} for tokens, targets in draws]

@@ -4,21 +4,20 @@ A contestant starts from the case's weights and takes training steps when it is 
 timed, all must have the same number of parameters and the same losses over the first updates.
 """
 
-import importlib
+import dataclasses
 import multiprocessing
-import os
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from case import Batch, Case, batches
+from case import Case
+from contestant import Report
+from contestants import Entry, Place
 
-CHECKED = 5
-"""Updates whose losses are compared before timing."""
 NOISE = {"cpu": 1e-5, "cuda": 1e-3, "tpu": 1e-3}
 """Largest relative difference of the first loss: float32 noise, and that of the TF32 or bfloat16 products that
 accelerators use for float32. Later losses may differ ten times as much, because AdamW amplifies noise."""
@@ -28,30 +27,22 @@ class VoidComparisonError(Exception):
     """The contestants do not compute the same thing."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contestant:
-    """``step`` does one update; it returns the loss, for which ``float()`` may have to wait."""
-
-    parameters: int
-    step: Callable[[Batch], Any]
-
-
 class Worker:
-    """A process that holds one contestant. ``start`` is ``module:function``, from a case to a contestant."""
+    """A process that holds one contestant."""
 
-    def __init__(self, name: str, start: str, case: Case) -> None:
+    def __init__(self, name: str, entry: Entry, place: Place, case: Case) -> None:
         self.name = name
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, start, case), daemon=True)
-        self._process.start()
+        self._pipe, theirs = multiprocessing.Pipe()
+        command = [place.python, str(Path(__file__).parent / "worker.py"), str(theirs.fileno())]
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()
+        self._pipe.send((entry.start, entry.packages, dataclasses.replace(case, checkout=place.checkout)))
 
     def receive(self) -> Any:
         """What the process reports next."""
         try:
             return self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             raise VoidComparisonError(f"{self.name} died; its error stands above") from None
 
     def run(self, steps: int) -> float:
@@ -62,68 +53,45 @@ class Worker:
     def stop(self) -> None:
         """End the process."""
         self._pipe.close()
-        self._process.join(timeout=10)
-        if self._process.is_alive():
-            self._process.terminate()
-
-
-def _serve(pipe: Any, start: str, case: Case) -> None:
-    _confine(case)
-    module, _, function = start.partition(":")
-    contestant: Contestant = getattr(importlib.import_module(module), function)(case)
-    data = batches(case.shape)
-    losses = [float(contestant.step(data[i % len(data)])) for i in range(CHECKED)]
-    pipe.send((contestant.parameters, losses))
-    turns = cycle(data)
-    while True:
         try:
-            steps = pipe.recv()
-        except EOFError:
-            return
-        begin = time.perf_counter()
-        for _ in range(steps):
-            loss = contestant.step(next(turns))
-        float(loss)
-        pipe.send((time.perf_counter() - begin) / steps)
-
-
-def _confine(case: Case) -> None:
-    """The same cores, threads and device for every framework. Comes before they are imported."""
-    if case.device == "cpu" and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case.threads])
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(case.threads)
-    os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "cuda": "cuda,cpu", "tpu": "tpu,cpu"}[case.device]
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share one accelerator
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait()
 
 
 @contextmanager
-def workers(starts: dict[str, str], case: Case) -> Iterator[list[Worker]]:
-    """A worker for every contestant, all of them checked against the first."""
+def workers(
+    entries: Mapping[str, Entry], places: Mapping[str, Place], case: Case
+) -> Iterator[tuple[list[Worker], dict[str, Report]]]:
+    """A worker for every contestant that knows the case's style, and what they report; all are checked."""
     running: list[Worker] = []
     try:
         reports = {}
-        for name, start in starts.items():
-            running.append(Worker(name, start, case))
-            reports[name] = running[-1].receive()  # one after the other: compilations do not disturb each other
+        for name, entry in entries.items():
+            if case.style in entry.styles:
+                running.append(Worker(name, entry, places.get(name, Place()), case))
+                reports[name] = running[-1].receive()  # one after the other: compilations do not disturb each other
         agree(reports, NOISE[case.device])
-        yield running
+        yield running, reports
     finally:
         for worker in running:
             worker.stop()
 
 
-def agree(reports: dict[str, tuple[int, list[float]]], noise: float) -> None:
+def agree(reports: Mapping[str, Report], noise: float) -> None:
     """Raise unless all contestants report the parameters and losses of the first one."""
-    first, *others = reports
-    parameters, losses = reports[first]
-    limits = np.array([noise] + [10 * noise] * (len(losses) - 1))
-    for name in others:
-        their_parameters, their_losses = reports[name]
-        if their_parameters != parameters:
-            raise VoidComparisonError(f"{name} has {their_parameters:,} parameters, {first} has {parameters:,}")
-        error = np.abs(np.subtract(their_losses, losses)) / np.abs(losses)
+    (first, wanted), *others = reports.items()
+    for name, found in others:
+        if found.parameters != wanted.parameters:
+            counts = f"{name} has {found.parameters:,} parameters, {first} has {wanted.parameters:,}"
+            raise VoidComparisonError(counts)
+        limits = np.array([noise] + [10 * noise] * (len(wanted.losses) - 1))
+        error = np.abs(np.subtract(found.losses, wanted.losses)) / np.abs(wanted.losses)
         if not np.all(error <= limits):
-            raise VoidComparisonError(f"the losses of {name}, {their_losses}, are not those of {first}, {losses}")
+            raise VoidComparisonError(
+                f"the losses of {name}, {found.losses}, are not those of {first}, {wanted.losses}"
+            )
 
 
 def interleave(running: list[Worker], rounds: int, steps: int) -> dict[str, list[float]]:

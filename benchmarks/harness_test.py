@@ -1,7 +1,10 @@
 import importlib
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 
 
 @pytest.fixture
@@ -10,13 +13,23 @@ def load(monkeypatch):
     return importlib.import_module
 
 
+@pytest.fixture
+def tiny(load):
+    shape = load("case").Shape(name="S1", layers=2, width=16, heads=2, length=8, batch=2, vocab=11, steps=1)
+    return lambda style: load("styles").make_case(shape, style, "cpu", 1)
+
+
 def test_a_comparison_of_different_things_is_void(load):
-    harness = load("harness")
-    ours = (10, [2.0, 1.5])
-    harness.agree({"ours": ours, "theirs": (10, [2.0 + 1e-5, 1.5 + 1e-4])}, 1e-5)
+    harness, contestant = load("harness"), load("contestant")
+
+    def report(parameters, losses):
+        return contestant.Report(parameters=parameters, losses=losses, versions={})
+
+    ours = report(10, [2.0, 1.5])
+    harness.agree({"ours": ours, "theirs": report(10, [2.0 + 1e-5, 1.5 + 1e-4])}, 1e-5)
     for theirs in ((11, [2.0, 1.5]), (10, [2.0 + 1e-4, 1.5]), (10, [2.0, 1.5 + 1e-3]), (10, [2.0, float("nan")])):
         with pytest.raises(harness.VoidComparisonError, match="theirs"):
-            harness.agree({"ours": ours, "theirs": theirs}, 1e-5)
+            harness.agree({"ours": ours, "theirs": report(*theirs)}, 1e-5)
 
 
 def test_a_speedup_pairs_the_rounds(load):
@@ -25,14 +38,76 @@ def test_a_speedup_pairs_the_rounds(load):
     assert harness.speedup(ours, [1.5 * s for s in ours]) == harness.Summary(median=1.5, low=1.5, high=1.5)
 
 
-def test_hand_written_nnx_takes_the_same_steps(load):
-    case, harness = load("case"), load("harness")
-    shape = case.Shape(name="tiny", layers=2, width=16, heads=2, length=8, batch=2, vocab=11, steps=1)
-    tiny, data = case.Case(shape=shape, device="cpu", threads=1), case.batches(shape)
+@pytest.mark.parametrize("style", ["gpt2", "llama"])
+def test_hand_written_nnx_and_transformers_take_the_same_steps(load, tiny, style):
+    harness, contestant, case = load("harness"), load("contestant"), tiny(style)
+    ours, nnx, hf = load("peers.archlab_trainers"), load("peers.plain_nnx"), load("peers.transformers")
+    starts = {"torch": ours.in_torch, "jax": ours.in_jax, "pure": nnx.pure, "lifted": nnx.lifted, "hf": hf.start}
+    harness.agree({n: contestant.report(start(case), case) for n, start in starts.items()}, harness.NOISE["cpu"])
 
-    def report(contestant):
-        return contestant.parameters, [float(contestant.step(data[i])) for i in range(harness.CHECKED)]
 
-    peers, ours = load("peers.plain_nnx"), load("peers.archlab_trainers")
-    starts = (ours.in_torch, ours.in_jax, peers.pure, peers.lifted)
-    harness.agree({start.__name__: report(start(tiny)) for start in starts}, harness.NOISE["cpu"])
+def test_a_worker_runs_in_a_process_of_its_own_and_tells_its_versions(load, tiny):
+    harness, contestants, case = load("harness"), load("contestants"), tiny("gpt2")
+    entries = {"archlab-torch": contestants.ENTRIES["archlab-torch"], "litgpt": contestants.ENTRIES["litgpt"]}
+    place = contestants.Place(python=sys.executable)
+    with harness.workers(entries, {"archlab-torch": place}, case) as (running, reports):
+        assert list(reports) == ["archlab-torch"]  # litgpt does not know the style
+        assert reports["archlab-torch"].parameters == case.parameters
+        assert set(reports["archlab-torch"].versions) == {"torch"}
+        seconds = harness.interleave(running, 2, 3)
+    assert len(seconds["archlab-torch"]) == 2 and min(seconds["archlab-torch"]) > 0
+
+
+def test_a_worker_that_dies_is_named(load, tiny):
+    harness, contestants = load("harness"), load("contestants")
+    broken = replace(contestants.ENTRIES["archlab-torch"], start="peers.archlab_trainers:nowhere")
+    with (
+        pytest.raises(harness.VoidComparisonError, match="broken"),
+        harness.workers({"broken": broken}, {}, tiny("gpt2")),
+    ):
+        pass
+
+
+def test_names_of_hugging_face_cover_every_weight_once(load, tiny):
+    names = load("peers.hf_names")
+    for style in ("gpt2", "llama"):
+        case = tiny(style)
+        assert sum(array.size for array in names.hf_weights(case).values()) == case.parameters
+
+
+def test_reports_compare_with_archlab_on_the_same_framework(load, tiny):
+    report = load("report")
+    seconds = {"archlab-jax": [1.0, 1.0], "plain-nnx": [2.0, 2.0], "nanogpt": [3.0, 3.0], "archlab-torch": [1.5, 1.5]}
+    rows = report.rows([report.Measured(case=tiny("gpt2"), seconds=seconds)])
+    faster = {row["contestant"]: row["speedup"] and row["speedup"]["median"] for row in rows}
+    assert faster == {"archlab-jax": None, "plain-nnx": 2.0, "nanogpt": 2.0, "archlab-torch": None}
+    assert report.means([*rows, *rows]) == [["plain-nnx", "2.00×", "S1, S1"], ["nanogpt", "2.00×", "S1, S1"]]
+    text = report.markdown(rows, [tiny("gpt2")], {"hardware": "a machine"}, 0.0)
+    assert "## gpt2" in text and "## llama" not in text and "| nanogpt | 2.00× | S1 |" in text
+
+
+def test_what_is_left_out_is_said_and_how_to_get_it(load):
+    train_step, contestants = load("train_step"), load("contestants")
+    entries, missing = train_step._entries("", train_step.Device.cpu, {})
+    assert "archlab-jax" in entries and "nanogpt" not in entries
+    assert any(line.startswith("nanogpt is left out: git clone") for line in missing)
+    entries, missing = train_step._entries("", train_step.Device.tpu, {})
+    assert {contestants.ENTRIES[name].backend for name in entries} == {"jax"}
+    assert any("archlab-torch" in line for line in missing)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: t._entries("nanogpt", t.Device.cpu, {}), "git clone"),
+        (lambda t: t._entries("nobody", t.Device.cpu, {}), "no contestant 'nobody'"),
+        (lambda t: t._entries("archlab-torch", t.Device.tpu, {}), "nothing to time on tpu"),
+        (lambda t: t._pairs("--peer", ["nanogpt"]), "NAME=PATH"),
+        (lambda t: t._pairs("--peer", ["nanogpt=/nowhere/at/all"]), "nothing at"),
+        (lambda t: t._places({}, {"levanter": Path(__file__)}), "no program"),
+        (lambda t: t._chosen("style", "gpt3", {"gpt2": ""}), "no style 'gpt3'"),
+    ],
+)
+def test_bad_options_are_told(load, call, words):
+    with pytest.raises(typer.BadParameter, match=words):
+        call(load("train_step"))

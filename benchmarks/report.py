@@ -5,47 +5,56 @@ import os
 import platform
 import re
 import shlex
+import statistics
 import subprocess
 import sys
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from case import Case
-from harness import Summary, speedup, summary
+from case import STYLES, Case
+from contestant import installed
+from contestants import ENTRIES, OURS
+from harness import speedup, summary
 from rich.table import Table
 
-Measured = dict[str, dict[str, list[float]]]
-"""Seconds a step by shape, contestant and round."""
-
-COLUMNS = ("shape", "contestant", "ms a step", "tokens/s", "archlab-jax is faster", "archlab-torch is faster")
-OURS = ("archlab-jax", "archlab-torch")
+COLUMNS = ("shape", "contestant", "ms a step", "tokens/s", "archlab is faster")
+MEANS = ("contestant", "archlab is faster", "shapes")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
 
 
-def rows(measured: Measured, cases: dict[str, Case]) -> list[dict[str, Any]]:
-    """A row for every shape and contestant, in numbers."""
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Seconds a step of one case, by contestant and round."""
+
+    case: Case
+    seconds: dict[str, list[float]]
+
+
+def rows(measured: list[Measured]) -> list[dict[str, Any]]:
+    """A row for every style, shape and contestant, in numbers."""
     out = []
-    for name, seconds in measured.items():
-        tokens = cases[name].shape.batch * cases[name].shape.length
-        for contestant, values in seconds.items():
-            faster = {us: asdict(speedup(seconds[us], values)) for us in OURS if us in seconds and us != contestant}
+    for part in measured:
+        shape = part.case.shape
+        for contestant, values in part.seconds.items():
+            us = OURS[ENTRIES[contestant].backend]
+            faster = speedup(part.seconds[us], values) if us in part.seconds and us != contestant else None
             time = summary(values)
             out.append(
-                {"shape": name, "contestant": contestant, "seconds_per_step": asdict(time),
-                 "tokens_per_second": tokens / time.median, "speedup_of": faster, "rounds": values}
+                {"style": part.case.style, "shape": shape.name, "contestant": contestant,
+                 "seconds_per_step": asdict(time), "tokens_per_second": shape.batch * shape.length / time.median,
+                 "archlab": us, "speedup": faster and asdict(faster), "rounds": values}
             )  # fmt: skip
     return out
 
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row as text."""
-    time = Summary(**row["seconds_per_step"])
-    took = f"{time.median * 1e3:.1f} ({time.low * 1e3:.1f} – {time.high * 1e3:.1f})"
-    return [row["shape"], row["contestant"], took, f"{row['tokens_per_second']:,.0f}"] + [
-        _times(row["speedup_of"].get(us)) for us in OURS
-    ]
+    time = {name: seconds * 1e3 for name, seconds in row["seconds_per_step"].items()}
+    digits = 3 if time["median"] < 10 else 1
+    took = f"{time['median']:.{digits}f} ({time['low']:.{digits}f} – {time['high']:.{digits}f})"
+    return [row["shape"], row["contestant"], took, f"{row['tokens_per_second']:,.0f}", _times(row["speedup"])]
 
 
 def _times(ratio: dict[str, float] | None) -> str:
@@ -54,22 +63,40 @@ def _times(ratio: dict[str, float] | None) -> str:
     return f"{ratio['median']:.2f}× ({ratio['low']:.2f} – {ratio['high']:.2f})"
 
 
-def table(measured: list[dict[str, Any]]) -> Table:
-    """The rows for a terminal, without their quartiles."""
-    out = Table(*COLUMNS, title="One training step: medians (--json and --save have the quartiles too)")
-    for row in measured:
-        out.add_row(*(text.split(" (")[0] for text in cells(row)))
+def means(measured: list[dict[str, Any]]) -> list[list[str]]:
+    """For every contestant the geometric mean over shapes of how many times faster archlab is, and the shapes."""
+    out = []
+    for contestant in dict.fromkeys(row["contestant"] for row in measured if row["speedup"]):
+        own = [row for row in measured if row["contestant"] == contestant]
+        mean = statistics.geometric_mean(row["speedup"]["median"] for row in own)
+        out.append([contestant, f"{mean:.2f}×", ", ".join(row["shape"] for row in own)])
     return out
 
 
-def environment(nanogpt: Path | None, device: str) -> dict[str, str]:
+def tables(measured: list[dict[str, Any]]) -> list[Table]:
+    """For a terminal: a table for each style, without quartiles, and one of its means."""
+    out = []
+    for style, own in _by_style(measured).items():
+        times = Table(*COLUMNS, title=f"{style}: one training step, medians (--json and --save have the quartiles too)")
+        for row in own:
+            times.add_row(*(text.split(" (")[0] for text in cells(row)))
+        mean = Table(*MEANS, title=f"{style}: geometric means over shapes")
+        for line in means(own):
+            mean.add_row(*line)
+        out += [times, mean]
+    return out
+
+
+def _by_style(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {style: own for style in STYLES if (own := [row for row in measured if row["style"] == style])}
+
+
+def environment(checkouts: Mapping[str, Path] | None, device: str) -> dict[str, str]:
     """Hardware, versions and commits."""
     found = {"hardware": hardware(device), "python": platform.python_version()}
-    found |= {name: _version(name) for name in PACKAGES}
+    found |= {name: installed(name) for name in PACKAGES}
     found["archlab"] = _commit(Path(__file__).parent)
-    if nanogpt:
-        found["nanoGPT"] = _commit(nanogpt)
-    return found
+    return found | {f"{name}, its source": _commit(path) for name, path in (checkouts or {}).items()}
 
 
 def hardware(device: str) -> str:
@@ -82,13 +109,6 @@ def hardware(device: str) -> str:
     return ", ".join([*names, *(["TPU"] if device == "tpu" else [])])
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _commit(path: Path) -> str:
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", path, *words], capture_output=True, text=True, check=False).stdout.strip()
@@ -97,24 +117,34 @@ def _commit(path: Path) -> str:
     return (git("rev-parse", "--short=12", "HEAD") or "no git checkout") + changed
 
 
-def markdown(measured: list[dict[str, Any]], cases: dict[str, Case], facts: dict[str, str], load: float) -> str:
+def markdown(measured: list[dict[str, Any]], cases: list[Case], facts: dict[str, str], load: float) -> str:
     """The report file."""
-    command = shlex.join(["python", "benchmarks/train_step.py", *sys.argv[1:]])
-    count = len(measured[0]["rounds"])
+    command = shlex.join(["python", "benchmarks/train_step.py", *map(_without_folder, sys.argv[1:])])
     lines = [
         f"# Training step on {facts['hardware']}", "",
         f"Made by `{command}` on {datetime.date.today()}; do not edit. How to read it: "
         "[benchmarks/README.md](../README.md).", "",
-        *(f"- **{name}**: {case.shape}" for name, case in cases.items()),
-        f"- medians and quartiles of {count} rounds on {next(iter(cases.values())).threads} threads; "
+        *(f"- **{name}**: {shape}" for name, shape in {case.shape.name: case.shape for case in cases}.items()),
+        f"- medians and quartiles of {len(measured[0]['rounds'])} rounds on {cases[0].threads} threads; "
         f"the machine's load average at the start was {load:.2f}", "",
-        "| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS),
-        *("| " + " | ".join(cells(row)) + " |" for row in measured), "",
-        "| what | version |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items()), "",
     ]  # fmt: skip
-    return "\n".join(lines)
+    for style, own in _by_style(measured).items():
+        sizes = {case.shape.name: f"{case.parameters:,}" for case in cases if case.style == style}
+        counts = ", ".join(f"{count} parameters in {name}" for name, count in sizes.items())
+        lines += [f"## {style}", "", f"{STYLES[style]}; {counts}.", "", *_grid(COLUMNS, map(cells, own)), ""]
+        lines += ["Geometric means over shapes:", "", *_grid(MEANS, means(own)), ""]
+    return "\n".join([*lines, *_grid(("what", "version"), map(list, facts.items())), ""])
+
+
+def _grid(heads: tuple[str, ...], body: Iterable[list[str]]) -> list[str]:
+    return ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads), *("| " + " | ".join(r) + " |" for r in body)]
+
+
+def _without_folder(word: str) -> str:
+    """A word of the command line; of ``name=PATH`` only that there was a path."""
+    return re.sub(r"^([\w.-]+)=.*[/\\].*$", r"\1=PATH", word)
 
 
 def file_name(facts: dict[str, str]) -> str:
-    """``<hardware>-<date>.md``."""
-    return re.sub(r"[^a-z0-9]+", "-", facts["hardware"].lower()) + f"-{datetime.date.today()}.md"
+    """``train_step-<hardware>-<date>.md``."""
+    return f"train_step-{re.sub(r'[^a-z0-9]+', '-', facts['hardware'].lower())}-{datetime.date.today()}.md"

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from case import ADAMW, CLIP, RATE, Batch, Case, initial_weights, model
-from harness import Contestant
+from case import ADAMW, CLIP, RATE, Batch, Case
+from contestant import Contestant, each
+from styles import MODELS
 
 from archlab.backends import find_backend
+from archlab.optim.adamw import AdamW
 from archlab.policy import Policy
 
 DEVICES: Any = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}
@@ -23,12 +25,15 @@ def in_torch(case: Case) -> Contestant:
 
 
 def _start(backend: str, case: Case) -> Contestant:
-    weights = initial_weights(case.shape)
+    rule = AdamW(
+        beta1=ADAMW.beta1, beta2=ADAMW.beta2, epsilon=ADAMW.epsilon, weight_decay=ADAMW.weight_decay
+    )  # fmt: skip
     trainer = find_backend(backend).trainer(
-        model(case.shape), weights=weights, optimizer=ADAMW, clip=CLIP, policy=Policy(device=DEVICES[case.device])
-    )
+        MODELS[case.style](case.shape), weights=case.weights, optimizer=rule, clip=CLIP,
+        policy=Policy(device=DEVICES[case.device]),
+    )  # fmt: skip
 
     def step(batch: Batch) -> Any:
         return trainer.step(batch, RATE).loss
 
-    return Contestant(parameters=sum(array.size for array in weights.values()), step=step)
+    return Contestant(parameters=case.parameters, train=each(step))

@@ -1,0 +1,92 @@
+"""Who is timed, where each comes from."""
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A contestant.
+
+    start
+        ``module:function`` that makes it of a case.
+    module
+        What must be found for it to run, in the environment or in a checkout.
+    packages
+        Distributions whose versions are told.
+    get
+        How one comes by it.
+    """
+
+    start: str
+    backend: Literal["jax", "torch"]
+    styles: tuple[str, ...] = ("gpt2", "llama")
+    module: str
+    packages: tuple[str, ...]
+    get: str
+
+
+JAX, TORCH = ("jax", "jaxlib", "optax"), ("torch",)
+ENTRIES = {
+    "archlab-jax": Entry(
+        start="peers.archlab_trainers:in_jax", backend="jax", module="archlab_jax", packages=JAX,
+        get="pip install 'archlab[jax]'",
+    ),
+    "plain-nnx": Entry(
+        start="peers.plain_nnx:pure", backend="jax", module="flax", packages=(*JAX, "flax"), get="pip install flax",
+    ),
+    "plain-nnx.jit": Entry(
+        start="peers.plain_nnx:lifted", backend="jax", module="flax", packages=(*JAX, "flax"), get="pip install flax",
+    ),
+    "levanter": Entry(
+        start="peers.levanter:start", backend="jax", module="levanter", packages=("levanter", "haliax", *JAX),
+        get="an environment of its own as in benchmarks/requirements, then --python levanter=ENVIRONMENT/bin/python",
+    ),
+    "keras-hub": Entry(
+        start="peers.keras_hub:start", backend="jax", module="keras_hub", packages=("keras-hub", "keras", *JAX),
+        get="pip install -r benchmarks/requirements/peers.txt",
+    ),
+    "archlab-torch": Entry(
+        start="peers.archlab_trainers:in_torch", backend="torch", module="archlab_torch", packages=TORCH,
+        get="pip install 'archlab[torch]'",
+    ),
+    "nanogpt": Entry(
+        start="peers.nanogpt:start", backend="torch", styles=("gpt2",), module="model", packages=TORCH,
+        get="git clone https://github.com/karpathy/nanoGPT, then --peer nanogpt=PATH",
+    ),
+    "transformers": Entry(
+        start="peers.transformers:start", backend="torch", module="transformers", packages=("transformers", *TORCH),
+        get="pip install transformers",
+    ),
+    "litgpt": Entry(
+        start="peers.litgpt:start", backend="torch", styles=("llama",), module="litgpt", packages=("litgpt", *TORCH),
+        get="pip install -r benchmarks/requirements/peers.txt",
+    ),
+    "x-transformers": Entry(
+        start="peers.x_transformers:start", backend="torch", styles=("llama",), module="x_transformers",
+        packages=("x-transformers", *TORCH), get="pip install -r benchmarks/requirements/peers.txt",
+    ),
+}  # fmt: skip
+OURS = {entry.backend: name for name, entry in ENTRIES.items() if name.startswith("archlab-")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a contestant runs: an interpreter, and a checkout that comes before what is installed there."""
+
+    python: str = sys.executable
+    checkout: Path | None = None
+
+
+def is_there(entry: Entry, place: Place) -> bool:
+    """Whether a contestant can be imported; of another interpreter it is believed."""
+    if place.checkout:
+        return any((root / f).exists() for root in _roots(place.checkout) for f in (entry.module, f"{entry.module}.py"))
+    return place.python != sys.executable or find_spec(entry.module) is not None
+
+
+def _roots(checkout: Path) -> tuple[Path, Path]:
+    return checkout / "src", checkout

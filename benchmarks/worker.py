@@ -1,0 +1,49 @@
+"""The process of one contestant: ``python worker.py FD`` serves the harness at the other end of a pipe.
+
+It needs NumPy and what the contestant imports, nothing else: so it may run in an environment of its own.
+"""
+
+import importlib
+import os
+import sys
+import time
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
+
+from case import Case, batches
+from contestant import Contestant, report
+
+
+def serve(pipe: Connection) -> None:
+    """Report on the contestant that is asked for, then train as many steps as are asked for, and tell the time."""
+    start, packages, case = pipe.recv()
+    confine(case)
+    module, _, function = start.partition(":")
+    contestant: Contestant = getattr(importlib.import_module(module), function)(case)
+    pipe.send(report(contestant, case, packages))
+    turns = cycle(batches(case.shape))
+    while True:
+        try:
+            steps = pipe.recv()
+        except EOFError:
+            return
+        given = list(islice(turns, steps))
+        begin = time.perf_counter()
+        float(contestant.train(given))
+        pipe.send((time.perf_counter() - begin) / steps)
+
+
+def confine(case: Case) -> None:
+    """The same cores, threads and device for every framework, and the contestant's own source. Comes before imports."""
+    if case.device == "cpu" and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case.threads])
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(case.threads)
+    os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "cuda": "cuda,cpu", "tpu": "tpu,cpu"}[case.device]
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share one accelerator
+    if case.checkout:
+        sys.path[1:1] = [str(case.checkout / "src"), str(case.checkout)]
+
+
+if __name__ == "__main__":
+    with Connection(int(sys.argv[1])) as connection:
+        serve(connection)
