@@ -289,6 +289,6 @@ def starting_weights(
     if (seed is None) == (weights is None):
         raise InputError("build needs either a seed or weights")
     if weights is None:
-        return canonical.initial(spec.at(width), seed or 0)
+        return canonical.Drawn(spec.at(width), seed or 0)
     canonical.check(spec.at(width), weights)
     return weights

@@ -66,6 +66,13 @@ class Constant(Init):
         return np.full(shape, self.value)
 
 
+def _normal(std: float, seed: int, path: str, shape: Sequence[int], bound: float = math.inf) -> np.ndarray:
+    """``std`` times standard normal numbers cut off at ±``bound``."""
+    drawn = random.normal(seed, path, math.prod(shape), bound=bound)
+    drawn *= std
+    return drawn.reshape(shape)
+
+
 class Normal(Init):
     """N(0, std²)."""
 
@@ -75,7 +82,7 @@ class Normal(Init):
         self.require(self.std >= 0, "std", "is not a standard deviation: it must be ≥ 0")
 
     def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return self.std * random.normal(seed, path, math.prod(shape)).reshape(shape)
+        return _normal(self.std, seed, path, shape)
 
 
 class TruncatedNormal(Init):
@@ -89,7 +96,7 @@ class TruncatedNormal(Init):
         self.require(self.bound > 0, "bound", "must be > 0 (standard deviations)")
 
     def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return self.std * random.normal(seed, path, math.prod(shape), bound=self.bound).reshape(shape)
+        return _normal(self.std, seed, path, shape, self.bound)
 
 
 class FanInNormal(Init):
@@ -98,8 +105,7 @@ class FanInNormal(Init):
     gain: float = 1.0
 
     def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        std = self.gain / math.sqrt(fan_in)
-        return std * random.normal(seed, path, math.prod(shape)).reshape(shape)
+        return _normal(self.gain / math.sqrt(fan_in), seed, path, shape)
 
 
 class Uniform(Init):

@@ -10,6 +10,8 @@ needs no integers wider than 32 bits (:class:`Portable`).
 
 import hashlib
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from archlab.errors import InputError
 
 _WORDS = 4  # 64-bit words in one Philox block
+_PIECE = 2**15  # elements that are worked out together: their arrays stay in a core's cache
 
 
 def key(seed: int, path: str) -> np.ndarray:
@@ -35,9 +38,19 @@ def uniform(seed: int, path: str, count: int, start: int = 0) -> np.ndarray:
 
 def normal(seed: int, path: str, count: int, start: int = 0, bound: float = math.inf) -> np.ndarray:
     """Standard normal elements, float64, cut off at ±``bound`` (not rescaled)."""
-    u = uniform(seed, path, count, start)
     low, high = _normal_cdf(-bound), _normal_cdf(bound)
-    return normal_quantile(low + u * (high - low))
+    out = np.empty(count)
+
+    def draw(first: int) -> None:
+        piece = out[first : first + _PIECE]
+        piece[:] = normal_quantile(low + uniform(seed, path, len(piece), start + first) * (high - low))
+
+    if count <= _PIECE:
+        draw(0)
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(draw, range(0, count, _PIECE)))
+    return out
 
 
 def _normal_cdf(x: float) -> float:
@@ -68,14 +81,27 @@ _TAIL = (
 def normal_quantile(p: np.ndarray) -> np.ndarray:
     """The inverse of the standard normal distribution function, for 0 < p < 1."""
     q = p - 0.5
-    tail = np.sqrt(-np.log(np.minimum(p, 1.0 - p)))
-    centre = q * _ratio(_CENTRE, 0.180625 - q * q)
-    outer = np.sign(q) * np.where(tail <= 5.0, _ratio(_MIDDLE, tail - 1.6), _ratio(_TAIL, tail - 5.0))
-    return np.where(np.abs(q) <= 0.425, centre, outer)
+    out = q * _ratio(_CENTRE, 0.180625 - q * q)
+    outer = np.abs(q) > 0.425
+    tail = np.sqrt(-np.log(np.minimum(p[outer], 1.0 - p[outer])))
+    size, far = _ratio(_MIDDLE, tail - 1.6), tail > 5.0
+    size[far] = _ratio(_TAIL, tail[far] - 5.0)
+    out[outer] = np.sign(q[outer]) * size
+    return out
 
 
 def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: np.ndarray) -> np.ndarray:
-    return np.polyval(coefficients[0], x) / np.polyval(coefficients[1], x)
+    above, below = (_polynomial(powers, x) for powers in coefficients)
+    return np.divide(above, below, out=above)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
+    """By Horner's scheme, the highest power first."""
+    y = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        y *= x
+        y += coefficient
+    return y
 
 
 # --- masks ------------------------------------------------------------------------------------

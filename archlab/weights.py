@@ -1,7 +1,7 @@
 """Canonical weights: a flat mapping from parameter path to NumPy array, the same for every backend."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,29 @@ DTYPES = {
 }
 
 
+class Drawn(Mapping[str, np.ndarray]):
+    """First values of all parameters: a pure function of the seed and each parameter's path.
+
+    Each is drawn when it is asked for and not kept, so that a model takes the memory of its own arrays.
+    """
+
+    def __init__(self, part: Part, seed: int, dtype: str = "float32") -> None:
+        self.table, self.seed, self.dtype = schema(part), seed, DTYPES[dtype]
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        param = self.table[path]
+        return param.init.draw(self.seed, path, param.shape, param.fan_in).astype(self.dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
 def initial(part: Part, seed: int, dtype: str = "float32") -> Weights:
-    """First values of all parameters: a pure function of the seed and each parameter's path."""
-    table = schema(part)
-    return {path: p.init.draw(seed, path, p.shape, p.fan_in).astype(DTYPES[dtype]) for path, p in table.items()}
+    """All of :class:`Drawn`, in memory."""
+    return dict(Drawn(part, seed, dtype))
 
 
 def check(part: Part, weights: Mapping[str, Any], where: str = "weights") -> None:

@@ -20,11 +20,10 @@ from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
 from archlab_jax import program as programs
 from archlab_jax.checkpoints import Store
-from archlab_jax.compilations import keep_programs
 from archlab_jax.decoding import Decoder
 from archlab_jax.module import Module, Split, natives
 from archlab_jax.profiling import bandwidth, memory, profile
-from archlab_jax.runtime import devices, precision, virtual_devices
+from archlab_jax.runtime import devices, keep_programs, precision, virtual_devices
 from archlab_jax.training import Trainer
 
 

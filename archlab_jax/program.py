@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from archlab.context import plain, tables
 from archlab.inputs import arguments, span
@@ -26,7 +27,8 @@ class Program:
         self.spec, self.policy, self.part = spec, policy, spec.at(width)
         empty = {path: np.broadcast_to(np.float32(0), p.shape) for path, p in schema(self.part).items()}
         with precision(policy):
-            self.split = Split(build(spec, width, policy, empty))
+            # shapes alone: the arrays come with the weights
+            self.split = Split(nnx.eval_shape(lambda: build(spec, width, policy, empty)))
         options = compiler_options(policy)
         self.forward = jax.jit(self._forward, static_argnames="capture", compiler_options=options)
         self.backward = jax.jit(self._backward, static_argnames="capture", compiler_options=options)

@@ -2,14 +2,18 @@
 
 import contextlib
 import functools
+import hashlib
 import os
+import platform
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from archlab import random
@@ -66,11 +70,6 @@ def virtual_devices(count: int) -> None:
 _rehearsing = False
 
 
-def rehearsing() -> bool:
-    """Whether this process only plays many devices."""
-    return _rehearsing
-
-
 def compiler_options(policy: Policy) -> dict[str, int] | None:
     """What programs of a policy are compiled with. In a rehearsal float64 is not optimised, which saves half the time.
 
@@ -78,6 +77,39 @@ def compiler_options(policy: Policy) -> dict[str, int] | None:
     moves a result by 1e-15.
     """
     return {"xla_backend_optimization_level": 0} if _rehearsing and policy.compute == "float64" else None
+
+
+CACHE = "ARCHLAB_JAX_CACHE"
+"""Names another folder for compiled programs, or is "off"."""
+WORTH = 0.5
+"""Seconds from which on a compilation is kept."""
+
+
+def keep_programs() -> None:
+    """Have JAX keep what it compiles, unless it was told where to, or not to, by its own settings.
+
+    The folder is ``$ARCHLAB_JAX_CACHE``, else ``archlab/jax`` in the user's cache folder. A rehearsal keeps nothing:
+    it compiles in haste what no one runs twice.
+    """
+    told = os.environ.get(CACHE, "")
+    if told == "off" or _rehearsing or jax.config.values["jax_compilation_cache_dir"]:
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(told).expanduser() if told else home / "archlab" / "jax"
+    jax.config.update("jax_compilation_cache_dir", str(folder / _processor()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH)
+    compilation_cache.reset_cache()  # JAX looks for the folder once, which may have been before
+
+
+@functools.cache
+def _processor() -> str:
+    """A name for processors with the same instructions: a program for one may not run on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    features = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
+    return f"{platform.machine()}-{hashlib.sha256(repr(features).encode()).hexdigest()[:12]}"
 
 
 @functools.lru_cache(maxsize=8)
@@ -96,7 +128,7 @@ def place_params(variables: list[Any], leaves: list[Any], policy: Policy) -> lis
 
 
 def _place(variable: Any, leaf: np.ndarray, policy: Policy) -> jax.Array:
-    alike = leaf.shape == variable[...].shape and policy.mesh.size > 1
+    alike = leaf.shape == variable.get_value().shape and policy.mesh.size > 1
     spec = PartitionSpec(*placement(variable.axes, leaf.shape, policy.mesh)) if alike else PartitionSpec()
     return jax.device_put(leaf, NamedSharding(mesh_of(policy), spec))
 

@@ -69,9 +69,9 @@ class Builder:
     def param(self, module: nn.Module, name: str, param: Param, path: str, *, transposed: bool = False) -> None:
         """Set the parameter at ``path`` as ``module.<name>``."""
         slot = Slot(path=path, param=param, module=module, name=name, transposed=transposed)
-        dtype = getattr(torch, self.policy.param)
-        value = from_numpy(slot.pack(self.weights[path])).to(device=self.device, dtype=dtype, copy=True)
-        setattr(module, name, nn.Parameter(value))
+        given = slot.view(from_numpy(self.weights[path]))
+        value = torch.empty(given.shape, dtype=getattr(torch, self.policy.param), device=self.device)
+        setattr(module, name, nn.Parameter(value.copy_(given)))
         self.slots.append(slot)
 
 
