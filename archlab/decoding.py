@@ -8,6 +8,7 @@ import numpy as np
 from archlab.errors import InputError
 from archlab.inputs import prepare
 from archlab.model import Model
+from archlab.sampling import Sampling
 
 Inputs = Mapping[str, np.ndarray | None]
 
@@ -37,14 +38,41 @@ class Decoder(ABC):
         """Take in one token for each sequence (B,); logits (B, V), float32."""
         return self._take(tokens[:, None], np.ones_like(tokens)[:, None], self._next[:, None], {})
 
+    def write(
+        self, tokens: np.ndarray, count: int, sampling: Sampling, *, first: int = 0, vocab: int | None = None
+    ) -> np.ndarray:
+        """Take in ``tokens`` (B,), draw the next ones, take those in, and so on; the ``count`` drawn, (B, count) int32.
+
+        They are the draws number ``first``, ``first`` + 1, … of ``sampling``, among the first ``vocab`` tokens where it
+        is given. The last ones drawn are not taken in. Backends do it on the device, without coming back in between.
+        """
+        self._check_room(count)
+        uniforms = np.stack([sampling.uniforms(first + i, len(tokens)) for i in range(count)])
+        drawn = self.drawn(tokens, uniforms, sampling, vocab)
+        self.seen, self._next = self.seen + count, self._next + count
+        return drawn
+
+    def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:
+        """What :meth:`write` draws with ``uniforms`` (count, B): here from logits on the host."""
+        columns = []
+        for i, numbers in enumerate(uniforms):
+            given = {"tokens": tokens[:, None], "segments": np.ones_like(tokens)[:, None]}
+            given["positions"] = self._next[:, None] + i
+            logits = self.logits(prepare(self.model, given, started=True))[:, :vocab]
+            tokens = sampling.choose(logits.astype(np.float64), numbers).astype(np.int32)
+            columns.append(tokens)
+        return np.stack(columns, axis=1)
+
     def _take(self, tokens: np.ndarray, segments: np.ndarray, positions: np.ndarray, first: Inputs) -> np.ndarray:
-        total = self.seen + tokens.shape[1]
-        if total > self.length:
-            raise InputError(f"{total} tokens do not fit a decoder made for {self.length}; make it longer")
+        self._check_room(tokens.shape[1])
         given = {"tokens": tokens, "segments": segments, "positions": positions, **first}
         logits = self.logits(prepare(self.model, given, started=self.seen > 0))
-        self.seen, self._next = total, self._next + (segments > 0).sum(axis=1).astype(np.int32)
+        self.seen, self._next = self.seen + tokens.shape[1], self._next + (segments > 0).sum(axis=1).astype(np.int32)
         return logits.astype(np.float32)
+
+    def _check_room(self, count: int) -> None:
+        if self.seen + count > self.length:
+            raise InputError(f"{self.seen + count} tokens do not fit a decoder made for {self.length}; make it longer")
 
     @abstractmethod
     def logits(self, inputs: Inputs) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Text from a trained model, token by token, on any backend."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from archlab.tokenizers import TrainedTokenizer
 from archlab.weights import Weights
 
 DEFAULT_NEW_TOKENS = 200
+LONGEST_PIECE = 32
+"""Tokens written at a time, without a look at what they say: a stop token is seen after that many at the latest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +63,34 @@ def generate(
     length = max([longest + count, *(array.shape[1] for array in first.values())])
     decoder = backend.decoder(model, weights, batch=len(prompts), length=length, policy=policy)
     streams = [_TextStream(tokenizer, i, on_text) for i in range(len(prompts))]
-    logits = decoder.prefill(tokens, segments, **first)
-    for step in range(count):
-        # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
-        drawn = sampling.draw(np.asarray(logits)[:, : tokenizer.vocab_size], step)
-        for stream, token in zip(streams, drawn, strict=True):
-            stream.ended |= int(token) in stop
-            if not stream.ended:
-                stream.add(int(token))
+    # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
+    vocab = tokenizer.vocab_size
+    drawn = sampling.draw(decoder.prefill(tokens, segments, **first)[:, :vocab], 0)[:, None].astype(np.int32)
+    written = _read(streams, drawn, stop)
+    for piece in pieces(count - 1):
         if all(stream.ended for stream in streams):
             break
-        if step + 1 < count:
-            logits = decoder.step(drawn.astype(np.int32))
+        drawn = decoder.write(drawn[:, -1], piece, sampling, first=written, vocab=vocab)
+        written += _read(streams, drawn, stop)
     return [Generation(prompt=p, text=s.finish(), tokens=s.ids) for p, s in zip(prompts, streams, strict=True)]
+
+
+def pieces(count: int) -> Iterator[int]:
+    """``count`` tokens in pieces: 1, 2, 4, … so that text begins to come at once, then :data:`LONGEST_PIECE`."""
+    size = 1
+    while count > 0:
+        yield min(size, count)
+        count, size = count - size, min(2 * size, LONGEST_PIECE)
+
+
+def _read(streams: "Sequence[_TextStream]", drawn: np.ndarray, stop: Sequence[int]) -> int:
+    """Add tokens (B, n) to the texts, up to a token of ``stop``; n."""
+    for stream, row in zip(streams, drawn, strict=True):
+        for token in row.tolist():
+            stream.ended |= token in stop
+            if not stream.ended:
+                stream.add(token)
+    return drawn.shape[1]
 
 
 def _begun(model: Model, tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Choosing the next token, on the host in float64, so that every backend draws the same."""
+"""Choosing the next token, from numbers drawn on the host, so that every backend draws the same."""
+
+from typing import Any
 
 import numpy as np
 
@@ -29,30 +31,44 @@ class Sampling(Config):
         self.require(self.top_k is None or self.top_k > 0, "top_k", "must be > 0 or null")
         self.require(self.top_p is None or 0 < self.top_p <= 1, "top_p", "must lie in (0, 1] or be null")
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+    def probabilities(self, logits: Any, xp: Any = np) -> Any:
         """(B, V) logits → (B, V) probabilities after temperature, top-k and top-p; needs temperature > 0."""
-        scaled = np.asarray(logits, dtype=np.float64) / self.temperature
-        order = np.argsort(-scaled, axis=-1, kind="stable")
-        weights = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-        ranked = np.take_along_axis(weights, order, axis=-1)
-        if self.top_k is not None:
-            ranked[:, self.top_k :] = 0.0
-        if self.top_p is not None:
-            ranked /= ranked.sum(axis=-1, keepdims=True)
-            before = np.cumsum(ranked, axis=-1) - ranked
-            ranked[before >= self.top_p] = 0.0
-        kept = np.zeros_like(weights)
-        np.put_along_axis(kept, order, ranked, axis=-1)
-        return kept / kept.sum(axis=-1, keepdims=True)
+        scaled = logits / self.temperature
+        weights = xp.exp(scaled - xp.max(scaled, axis=-1, keepdims=True))
+        if self.top_k is not None or self.top_p is not None:
+            weights = self._kept(xp, scaled, weights)
+        return weights / xp.sum(weights, axis=-1, keepdims=True)
 
-    def draw(self, logits: np.ndarray, step: int) -> np.ndarray:
-        """(B, V) logits → (B,) token ids, draw number ``step`` of every sequence.
+    def _kept(self, xp: Any, scaled: Any, weights: Any) -> Any:
+        """The weights of those tokens that stay possible, 0 elsewhere; of equal logits the lower token comes first."""
+        order = xp.argsort(-scaled, axis=-1, stable=True)
+        ranked = xp.take_along_axis(weights, order, axis=-1)
+        if self.top_k is not None:
+            rank = xp.cumulative_sum(xp.ones_like(order), axis=-1) - 1
+            ranked = xp.where(rank < self.top_k, ranked, xp.zeros_like(ranked))
+        if self.top_p is not None:
+            ranked = ranked / xp.sum(ranked, axis=-1, keepdims=True)
+            before = xp.cumulative_sum(ranked, axis=-1) - ranked
+            ranked = xp.where(before < self.top_p, ranked, xp.zeros_like(ranked))
+        return xp.take_along_axis(ranked, xp.argsort(order, axis=-1, stable=True), axis=-1)
+
+    def uniforms(self, step: int, rows: int) -> np.ndarray:
+        """(B,) numbers of (0, 1), float64: what draw number ``step`` of every sequence is made from."""
+        return random.uniform(self.seed, f"sample/{step}", rows)
+
+    def choose(self, logits: Any, uniforms: Any, xp: Any = np) -> Any:
+        """(B, V) logits and (B,) uniforms → (B,) token ids, on any array API.
 
         The cumulative probabilities run in the vocabulary's order, not by rank: logits that differ in the
         last bits between two backends then give the same token but with a probability as small as the difference.
         """
         if self.temperature == 0:
-            return np.argmax(logits, axis=-1)
-        cumulative = np.cumsum(self.probabilities(logits), axis=-1)
-        u = random.uniform(self.seed, f"sample/{step}", len(logits))[:, None] * cumulative[:, -1:]
-        return np.argmax(cumulative > u, axis=-1)
+            return xp.argmax(logits, axis=-1)
+        cumulative = xp.cumulative_sum(self.probabilities(logits, xp), axis=-1)
+        total = cumulative[:, -1:]
+        reached = (cumulative > uniforms[:, None] * total) | (cumulative >= total)
+        return xp.argmax(xp.astype(reached, xp.int32), axis=-1)
+
+    def draw(self, logits: np.ndarray, step: int) -> np.ndarray:
+        """(B, V) logits → (B,) token ids, draw number ``step`` of every sequence, on the host in float64."""
+        return self.choose(np.asarray(logits, dtype=np.float64), self.uniforms(step, len(logits)))

@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from archlab import decoding
 from archlab.inputs import split
 from archlab.model import Model
 from archlab.policy import Policy
+from archlab.sampling import Sampling
 from archlab.weights import DTYPES
 from archlab_jax.program import program
 from archlab_jax.runtime import precision
+
+ROOM = 32
+"""The least room for what one call draws: calls for fewer tokens share a program."""
 
 
 class Decoder(decoding.Decoder):
@@ -28,6 +33,7 @@ class Decoder(decoding.Decoder):
             self.leaves = self.program.leaves(weights)
             self.state = self.program.initial_state(batch, length)
         self._last = jax.jit(self._run, donate_argnums=3)
+        self._loop = jax.jit(self._write, donate_argnums=1, static_argnames=("sampling", "vocab"))
 
     def _run(self, leaves: Any, own: Any, where: Any, state: Any) -> Any:
         logits, state = self.program.call(leaves, own, where, state)
@@ -38,3 +44,31 @@ class Decoder(decoding.Decoder):
         with precision(self.policy):
             logits, self.state = self._last(self.leaves, own, where, self.state)
         return np.asarray(logits)
+
+    def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:
+        count = len(uniforms)
+        room = np.zeros((max(ROOM, 1 << (count - 1).bit_length()), len(tokens)), dtype=np.float32)
+        room[:count] = uniforms
+        with precision(self.policy):
+            drawn, self.state = self._loop(
+                self.leaves, self.state, tokens, self._next, room, np.int32(count), sampling=sampling, vocab=vocab
+            )
+        return np.asarray(drawn)[:count].T
+
+    def _write(
+        self, leaves: Any, state: Any, tokens: Any, positions: Any, uniforms: Any, count: Any, *, sampling: Sampling,
+        vocab: int | None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """(tokens drawn (room, B), state) after ``count`` turns: take in a token, draw the next."""
+        ones = jnp.ones_like(tokens)[:, None]
+
+        def turn(i: Any, carry: Any) -> Any:
+            tokens, state, out = carry
+            where = {"positions": (positions + i)[:, None], "segments": ones, "prefix": None}
+            logits, state = self._run(leaves, {"tokens": tokens[:, None]}, where, state)
+            drawn = sampling.choose(logits[:, :vocab].astype(jnp.float32), uniforms[i], jnp).astype(jnp.int32)
+            return drawn, state, out.at[i].set(drawn)
+
+        start = jnp.asarray(tokens), state, jnp.zeros(uniforms.shape, dtype=jnp.int32)
+        _, state, out = jax.lax.fori_loop(0, count, turn, start)
+        return out, state

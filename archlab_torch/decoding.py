@@ -9,7 +9,10 @@ from archlab import decoding
 from archlab.inputs import split
 from archlab.model import Model
 from archlab.policy import Policy
+from archlab.sampling import Sampling
 from archlab.weights import DTYPES, check
+from archlab_torch.kernels import namespace as xp
+from archlab_torch.layers import Linear
 from archlab_torch.module import to_numpy
 from archlab_torch.program import Program
 from archlab_torch.runtime import precision
@@ -26,6 +29,9 @@ class Decoder(decoding.Decoder):
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
         self.state = self.program.initial_state(batch, length)
+        for part in self.program.module.modules():
+            if isinstance(part, Linear):
+                part.pack(batch)
 
     def logits(self, inputs: decoding.Inputs) -> np.ndarray:
         own, where = (
@@ -35,3 +41,16 @@ class Decoder(decoding.Decoder):
         with precision(self.policy), torch.no_grad():
             logits, self.state = self.program.call(own, where, self.state)
         return to_numpy(self.model.main(logits)[:, -1])
+
+    def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:
+        share, columns = self.program.share, []
+        given, positions, numbers = share(tokens), share(self._next), share(uniforms.T.astype(np.float32))
+        ones = torch.ones_like(given)[:, None]
+        with precision(self.policy), torch.no_grad():
+            for column in numbers.T:
+                where = {"positions": positions[:, None], "segments": ones, "prefix": None}
+                logits, self.state = self.program.call({"tokens": given[:, None]}, where, self.state)
+                given = sampling.choose(self.model.main(logits)[:, -1, :vocab].float(), column, xp)
+                positions = positions + 1
+                columns.append(given)
+        return to_numpy(torch.stack(columns, dim=1)).astype(np.int32)
