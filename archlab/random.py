@@ -33,7 +33,10 @@ def uniform(seed: int, path: str, count: int, start: int = 0) -> np.ndarray:
     block, skip = divmod(start, _WORDS)
     generator = np.random.Philox(key=key(seed, path)).advance(block)
     words = generator.random_raw(skip + count)[skip:]
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    numbers = (words >> np.uint64(12)).astype(np.float64)
+    numbers += 0.5
+    numbers *= 2.0**-52
+    return numbers
 
 
 def normal(seed: int, path: str, count: int, start: int = 0, bound: float = math.inf) -> np.ndarray:
@@ -43,7 +46,8 @@ def normal(seed: int, path: str, count: int, start: int = 0, bound: float = math
 
     def draw(first: int) -> None:
         piece = out[first : first + _PIECE]
-        piece[:] = normal_quantile(low + uniform(seed, path, len(piece), start + first) * (high - low))
+        u = uniform(seed, path, len(piece), start + first)
+        piece[:] = normal_quantile(u if math.isinf(bound) else low + u * (high - low))
 
     if count <= _PIECE:
         draw(0)
@@ -82,11 +86,12 @@ def normal_quantile(p: np.ndarray) -> np.ndarray:
     """The inverse of the standard normal distribution function, for 0 < p < 1."""
     q = p - 0.5
     out = q * _ratio(_CENTRE, 0.180625 - q * q)
-    outer = np.abs(q) > 0.425
-    tail = np.sqrt(-np.log(np.minimum(p[outer], 1.0 - p[outer])))
-    size, far = _ratio(_MIDDLE, tail - 1.6), tail > 5.0
+    outer = np.flatnonzero(np.abs(q) > 0.425)
+    p = p[outer]
+    tail = np.sqrt(-np.log(np.minimum(p, 1.0 - p)))
+    size, far = _ratio(_MIDDLE, tail - 1.6), np.flatnonzero(tail > 5.0)
     size[far] = _ratio(_TAIL, tail[far] - 5.0)
-    out[outer] = np.sign(q[outer]) * size
+    out[outer] = np.sign(p - 0.5) * size
     return out
 
 

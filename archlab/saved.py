@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from archlab import weights as canonical
 from archlab.errors import InputError
 from archlab.hf.conversion import Held
@@ -56,9 +54,8 @@ class Saved:
         return self.run.config.policy if self.run else Policy()
 
     def weights(self) -> Weights:
-        """The parameters in memory, in the dtypes they are stored in."""
-        # what is mapped from a file cannot be written to: it is copied
-        return {name: np.require(self.tensors.read(name), requirements="W") for name in self.tensors.entries}
+        """The parameters, in the dtypes they are stored in."""
+        return {name: self.tensors.read(name) for name in self.tensors.entries}
 
     def read_tokenizer(self) -> TrainedTokenizer:
         """Raises :class:`InputError` where there is none."""

@@ -80,23 +80,25 @@ def save(path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[
 
 
 def load(path: str | Path) -> tuple[Weights, dict[str, Any]]:
-    """Read a safetensors file: the arrays bit for bit, and the metadata :func:`save` was given.
+    """The arrays of a safetensors file bit for bit, and the metadata that :func:`save` was given.
 
-    Matrices that a file names as :data:`TRANSPOSED` are turned back: views, whose columns lie together.
+    They are mapped: read where they are looked at, and what is written to them stays in this process. Matrices that a
+    file names as :data:`TRANSPOSED` are turned back: views, whose columns lie together.
     """
     from safetensors import SafetensorError, safe_open
+
+    from archlab.hf.tensors import SafeTensors
 
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no such weights file: {path}")
     try:
         with safe_open(str(path), framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            metadata = {k: _json(v) for k, v in (file.metadata() or {}).items()}
-            arrays |= {name: arrays[name].swapaxes(-1, -2) for name in metadata.pop(TRANSPOSED, [])}
+            metadata = {k: _json(v) for k, v in (file.metadata() or {}).items() if k != TRANSPOSED}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); it may be cut off or foreign") from None
-    return arrays, metadata
+    tensors = SafeTensors([path])
+    return {name: tensors.read(name) for name in tensors.entries}, metadata
 
 
 def _json(text: str) -> Any:

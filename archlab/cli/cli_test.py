@@ -1,5 +1,6 @@
 """The exit statuses and the messages of the whole command line."""
 
+import ast
 import subprocess
 import sys
 import types
@@ -118,12 +119,53 @@ def _best_seconds(code: str) -> float:
 NUMPY = _best_seconds("import numpy")
 
 
-def test_importing_archlab_is_fast_and_brings_no_framework():
+def test_importing_archlab_is_fast():
     assert _best_seconds("import archlab") < 6 * NUMPY
-    heavy = ("jax", "flax", "torch", "grain", "matplotlib", "transformers", "tokenizers", "rich", "typer")
-    code = f"import sys, archlab, archlab.reference; print([m for m in {heavy} if m in sys.modules])"
+
+
+TOOLS = (
+    "datasets", "google.protobuf", "grain", "matplotlib", "mlflow", "orbax", "pandas", "pyarrow", "safetensors",
+    "scipy", "tensorboardX", "tensorflow", "tokenizers", "transformers", "typer", "wandb",
+)  # fmt: skip
+"""What a part of archlab needs, and imports when it runs."""
+COMPILER = ("sympy", "torch._dynamo", "torch._inductor", "torch.distributed.checkpoint", "torch.distributed.tensor")
+"""What PyTorch itself imports only where it is asked to compile or to distribute: seconds."""
+
+
+@pytest.mark.parametrize(
+    ("imported", "unwanted"),
+    [
+        ("archlab, archlab.reference", ("jax", "flax", "optax", "torch", "rich", *TOOLS)),
+        ("archlab.cli", ("jax", "flax", "torch", "rich", *(tool for tool in TOOLS if tool != "typer"))),
+        ("archlab_jax", ("torch", *TOOLS)),
+        ("archlab_torch", ("jax", "flax", "rich", *TOOLS, *COMPILER)),
+    ],
+)
+def test_importing_brings_no_more_than_is_needed(imported, unwanted):
+    assert _modules(f"import {imported}", unwanted) == []
+
+
+TRAINING = """
+from archlab import catalog
+from archlab.backends import find_backend
+from archlab.optim.adamw import AdamW
+from archlab.weights import initial
+import numpy as np
+model, rule = catalog.model("tiny-gpt"), AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.1)
+trainer = find_backend("torch").trainer(model, weights=initial(model.root(), 0), optimizer=rule, clip=1.0)
+trainer.step({"tokens": np.zeros((1, 8), int), "targets": np.ones((1, 8), int)}, 1e-3)
+"""
+
+
+def test_a_step_in_pytorch_does_not_import_its_compiler():
+    assert _modules(TRAINING, COMPILER) == []
+
+
+def _modules(code: str, names: tuple[str, ...]) -> list[str]:
+    """Those of ``names`` that a fresh process has imported after ``code``."""
+    code = f"{code}\nimport sys; print([name for name in {names} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"
+    return ast.literal_eval(out.splitlines()[-1])
 
 
 def test_help_is_fast():

@@ -17,7 +17,8 @@ from archlab.weights import TRANSPOSED
 DTYPES = {
     "F64": np.dtype(np.float64), "F32": np.dtype(np.float32), "F16": np.dtype(np.float16),
     "BF16": np.dtype(ml_dtypes.bfloat16), "I64": np.dtype(np.int64), "I32": np.dtype(np.int32),
-    "I16": np.dtype(np.int16), "I8": np.dtype(np.int8), "U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_),
+    "I16": np.dtype(np.int16), "I8": np.dtype(np.int8), "U64": np.dtype(np.uint64), "U32": np.dtype(np.uint32),
+    "U16": np.dtype(np.uint16), "U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_),
 }  # fmt: skip
 """What safetensors calls them; float8 and narrower ones are quantised, which archlab does not read."""
 
@@ -85,7 +86,9 @@ class SafeTensors:
         if math.prod(entry.shape) == 0:
             return np.empty(entry.shape, entry.dtype)
         shape = swapped(entry.shape) if place.transposed else entry.shape
-        array = np.asarray(np.memmap(place.file, entry.dtype, "r", place.offset, shape))  # read when it is looked at
+        # read when it is looked at; what is written to it stays here
+        array = np.asarray(np.memmap(place.file, entry.dtype, "c", place.offset, shape))
+        array = array if array.flags.aligned else array.copy()
         return array.swapaxes(-1, -2) if place.transposed else array
 
     def place(self, name: str) -> Place | None:
