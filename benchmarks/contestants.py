@@ -29,6 +29,7 @@ class Entry:
     get: str
 
 
+PEERS = "pip install --no-deps -r benchmarks/requirements/peers.txt"
 JAX, TORCH = ("jax", "jaxlib", "optax"), ("torch",)
 ENTRIES = {
     "archlab-jax": Entry(
@@ -43,11 +44,11 @@ ENTRIES = {
     ),
     "levanter": Entry(
         start="peers.levanter:start", backend="jax", module="levanter", packages=("levanter", "haliax", *JAX),
-        get="an environment of its own as in benchmarks/requirements, then --python levanter=ENVIRONMENT/bin/python",
+        get="benchmarks/requirements/levanter.txt makes an environment, then --python levanter=ENVIRONMENT/bin/python",
     ),
     "keras-hub": Entry(
         start="peers.keras_hub:start", backend="jax", module="keras_hub", packages=("keras-hub", "keras", *JAX),
-        get="pip install -r benchmarks/requirements/peers.txt",
+        get=PEERS,
     ),
     "archlab-torch": Entry(
         start="peers.archlab_trainers:in_torch", backend="torch", module="archlab_torch", packages=TORCH,
@@ -63,11 +64,11 @@ ENTRIES = {
     ),
     "litgpt": Entry(
         start="peers.litgpt:start", backend="torch", styles=("llama",), module="litgpt", packages=("litgpt", *TORCH),
-        get="pip install -r benchmarks/requirements/peers.txt",
+        get=PEERS,
     ),
     "x-transformers": Entry(
         start="peers.x_transformers:start", backend="torch", styles=("llama",), module="x_transformers",
-        packages=("x-transformers", *TORCH), get="pip install -r benchmarks/requirements/peers.txt",
+        packages=("x-transformers", *TORCH), get=PEERS,
     ),
 }  # fmt: skip
 OURS = {entry.backend: name for name, entry in ENTRIES.items() if name.startswith("archlab-")}

@@ -54,7 +54,7 @@ def main(
     places = _places(_pairs("--peer", peer), _pairs("--python", python))
     entries, missing = _entries(only, device, places)
     for line in missing:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     measured: list[Measured] = []
     versions: dict[tuple[str, str], str] = {}
     for style in _chosen("style", styles, STYLES):
