@@ -1,7 +1,9 @@
 """Generation step by step: what every backend's decoder shares."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -17,26 +19,48 @@ class Decoder(ABC):
     """A model that generates with its state (a KV cache, for example): prompts first, then one token at a time.
 
     It counts the tokens of each of ``batch`` sequences, which gives them their positions, and takes in at most
-    ``length`` tokens for each, prompts included. A backend runs the model: :meth:`logits`.
+    ``length`` tokens for each, prompts included. A backend runs the model: :meth:`logits`, from ``state``.
     """
+
+    state: Any = None
 
     def __init__(self, model: Model, *, batch: int, length: int) -> None:
         self.model, self.length = model, length
         self.seen = 0
         self._next = np.zeros(batch, dtype=np.int32)
 
-    def prefill(self, tokens: np.ndarray, segments: np.ndarray | None = None, **first: np.ndarray) -> np.ndarray:
+    def prefill(
+        self, tokens: np.ndarray, segments: np.ndarray | None = None, *, piece: int | None = None, **first: np.ndarray
+    ) -> np.ndarray:
         """Take in the prompts (B, T), left-padded with segment 0; logits (B, V) of the last position, float32.
 
-        ``first``: the model's other inputs, those of an encoder for example, that come once.
+        ``piece`` tokens at a time where it is given, which needs less memory and, where a backend compiles for each
+        length, fewer programs; not where a prompt's tokens see later ones. ``first``: the model's other inputs, those
+        of an encoder for example, that come once.
         """
         segments = np.ones_like(tokens) if segments is None else segments
-        positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
-        return self._take(tokens, segments, positions, first)
+        rest = tokens.shape[1] % piece if piece else 0
+        for start in range(rest - piece if rest else 0, tokens.shape[1], piece) if piece else (0,):
+            part = slice(max(start, 0), None if piece is None else start + piece)
+            logits = self._take(tokens[:, part], segments[:, part], first)
+            first = {}
+        return logits
 
     def step(self, tokens: np.ndarray) -> np.ndarray:
         """Take in one token for each sequence (B,); logits (B, V), float32."""
-        return self._take(tokens[:, None], np.ones_like(tokens)[:, None], self._next[:, None], {})
+        return self.score(tokens[:, None])[:, 0]
+
+    def score(self, tokens: np.ndarray) -> np.ndarray:
+        """Take in tokens (B, T), none of them padding; the logits after each, (B, T, V), float32."""
+        return self._take(tokens, np.ones_like(tokens), {}, every=True)
+
+    def mark(self) -> Any:
+        """What :meth:`rewind` needs to come back to where the decoder is now, once."""
+        return self.seen, self._next, copy.deepcopy(self.state)
+
+    def rewind(self, mark: Any) -> None:
+        """Forget what was taken in since ``mark``."""
+        self.seen, self._next, self.state = mark
 
     def write(
         self, tokens: np.ndarray, count: int, sampling: Sampling, *, first: int = 0, vocab: int | None = None
@@ -63,11 +87,13 @@ class Decoder(ABC):
             columns.append(tokens)
         return np.stack(columns, axis=1)
 
-    def _take(self, tokens: np.ndarray, segments: np.ndarray, positions: np.ndarray, first: Inputs) -> np.ndarray:
+    def _take(self, tokens: np.ndarray, segments: np.ndarray, first: Inputs, *, every: bool = False) -> np.ndarray:
         self._check_room(tokens.shape[1])
+        positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
         given = {"tokens": tokens, "segments": segments, "positions": positions, **first}
-        logits = self.logits(prepare(self.model, given, started=self.seen > 0))
-        self.seen, self._next = self.seen + tokens.shape[1], self._next + (segments > 0).sum(axis=1).astype(np.int32)
+        logits = self.logits(prepare(self.model, given, started=self.seen > 0), every=every)
+        self.seen = self.seen + tokens.shape[1]
+        self._next = self._next + (segments > 0).sum(axis=1).astype(np.int32)
         return logits.astype(np.float32)
 
     def _check_room(self, count: int) -> None:
@@ -75,5 +101,8 @@ class Decoder(ABC):
             raise InputError(f"{self.seen + count} tokens do not fit a decoder made for {self.length}; make it longer")
 
     @abstractmethod
-    def logits(self, inputs: Inputs) -> np.ndarray:
-        """Run the model on prepared inputs from the state it has, and keep the new one; the last position's logits."""
+    def logits(self, inputs: Inputs, *, every: bool = False) -> np.ndarray:
+        """Run the model on prepared inputs from the state it has, and keep the new one.
+
+        Logits (B, V) of the last position, or (B, T, V) of ``every`` one.
+        """

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from archlab.backends import Backend
+from archlab.decoding import Decoder
 from archlab.errors import InputError
 from archlab.model import Model, check_causal
 from archlab.models.encoder_decoder import EncoderDecoder
 from archlab.policy import Policy
 from archlab.sampling import Sampling
 from archlab.spec import schema
+from archlab.speculation import Speculator
 from archlab.tokenizers import TrainedTokenizer
 from archlab.weights import Weights
 
@@ -29,6 +31,15 @@ class Generation:
     tokens: list[int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A smaller model of the same vocabulary that proposes ``lookahead`` tokens at a time."""
+
+    model: Model
+    weights: Weights
+    lookahead: int = 4
+
+
 def generate(
     backend: Backend,
     model: Model,
@@ -41,6 +52,7 @@ def generate(
     stop: Sequence[int] = (),
     sampling: Sampling = Sampling(),
     policy: Policy = Policy(),
+    draft: Draft | None = None,
     on_text: Callable[[int, str], None] = lambda index, piece: None,
 ) -> list[Generation]:
     """Continue every prompt by ``max_new_tokens`` tokens, all of them as one batch.
@@ -48,6 +60,10 @@ def generate(
     Without ``max_new_tokens`` it is :data:`DEFAULT_NEW_TOKENS`, or what the model's positions leave after the
     longest prompt. A row ends before a token of ``stop``. ``on_text(i, piece)`` is called with each new piece of text
     of prompt i. Prompts of unequal length are padded on the left; the padding changes nothing.
+
+    With a ``draft`` the tokens are those that a smaller model proposes and this one accepts
+    (:mod:`archlab.speculation`): the same ones where the temperature is 0, and elsewhere other draws, equally
+    distributed.
 
     An encoder-decoder reads ``sources``, one for each prompt; its prompts are how what it writes begins, and may be
     empty: its start token comes first.
@@ -66,12 +82,16 @@ def generate(
     # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
     vocab = tokenizer.vocab_size
     drawn = sampling.draw(decoder.prefill(tokens, segments, **first)[:, :vocab], 0)[:, None].astype(np.int32)
-    written = _read(streams, drawn, stop)
-    for piece in pieces(count - 1):
-        if all(stream.ended for stream in streams):
-            break
-        drawn = decoder.write(drawn[:, -1], piece, sampling, first=written, vocab=vocab)
-        written += _read(streams, drawn, stop)
+    rest = _written(decoder, drawn[:, 0], count - 1, sampling, vocab)
+    if draft is not None:
+        check_draft(model, draft.model)
+        small = backend.decoder(draft.model, draft.weights, batch=len(prompts), length=length, policy=policy)
+        small.prefill(tokens, segments)
+        pair = Speculator(decoder, small, sampling, lookahead=draft.lookahead, vocab=vocab)
+        rest = _speculated(pair, drawn[:, 0], count - 1)
+    _read(streams, drawn, stop)
+    while not all(stream.ended for stream in streams) and (drawn := next(rest, None)) is not None:
+        _read(streams, drawn, stop)
     return [Generation(prompt=p, text=s.finish(), tokens=s.ids) for p, s in zip(prompts, streams, strict=True)]
 
 
@@ -83,14 +103,41 @@ def pieces(count: int) -> Iterator[int]:
         count, size = count - size, min(2 * size, LONGEST_PIECE)
 
 
-def _read(streams: "Sequence[_TextStream]", drawn: np.ndarray, stop: Sequence[int]) -> int:
-    """Add tokens (B, n) to the texts, up to a token of ``stop``; n."""
+def _written(decoder: Decoder, tokens: np.ndarray, count: int, sampling: Sampling, vocab: int) -> Iterator[np.ndarray]:
+    """(B, n) tokens after ``tokens`` (B,), ``count`` in all."""
+    first = 1
+    for piece in pieces(count):
+        drawn = decoder.write(tokens, piece, sampling, first=first, vocab=vocab)
+        yield drawn
+        tokens, first = drawn[:, -1], first + piece
+
+
+def _speculated(pair: Speculator, tokens: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """(B, n) tokens after ``tokens`` (B,), ``count`` in all."""
+    while count > 0:
+        drawn = pair.write(tokens, count)
+        yield drawn
+        tokens, count = drawn[:, -1], count - drawn.shape[1]
+
+
+def check_draft(model: Model, draft: Model) -> None:
+    """Raise :class:`InputError` unless ``draft`` can propose tokens to ``model``."""
+    check_causal(draft)
+    for role, one in (("model", model), ("draft", draft)):
+        if isinstance(one, EncoderDecoder):
+            raise InputError(f"the {role} is an encoder-decoder; a draft proposes to models that read tokens alone")
+    mine, theirs = model.inputs()["tokens"].below, draft.inputs()["tokens"].below
+    if mine != theirs:
+        raise InputError(f"the draft knows {theirs} tokens, the model {mine}; a draft needs the model's own tokenizer")
+
+
+def _read(streams: "Sequence[_TextStream]", drawn: np.ndarray, stop: Sequence[int]) -> None:
+    """Add tokens (B, n) to the texts, up to a token of ``stop``."""
     for stream, row in zip(streams, drawn, strict=True):
         for token in row.tolist():
             stream.ended |= token in stop
             if not stream.ended:
                 stream.add(token)
-    return drawn.shape[1]
 
 
 def _begun(model: Model, tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray:

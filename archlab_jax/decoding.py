@@ -32,17 +32,18 @@ class Decoder(decoding.Decoder):
             self.program = program(model, model.width, policy)
             self.leaves = self.program.leaves(weights)
             self.state = self.program.initial_state(batch, length)
-        self._last = jax.jit(self._run, donate_argnums=3)
+        self._logits = jax.jit(self._run, donate_argnums=3, static_argnames="every")
         self._loop = jax.jit(self._write, donate_argnums=1, static_argnames=("sampling", "vocab"))
 
-    def _run(self, leaves: Any, own: Any, where: Any, state: Any) -> Any:
+    def _run(self, leaves: Any, own: Any, where: Any, state: Any, *, every: bool = False) -> Any:
         logits, state = self.program.call(leaves, own, where, state)
-        return self.model.main(logits)[:, -1], state
+        logits = self.model.main(logits)
+        return logits if every else logits[:, -1], state
 
-    def logits(self, inputs: decoding.Inputs) -> np.ndarray:
+    def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         own, where = split(self.model, inputs, DTYPES[self.policy.compute])
         with precision(self.policy):
-            logits, self.state = self._last(self.leaves, own, where, self.state)
+            logits, self.state = self._logits(self.leaves, own, where, self.state, every=every)
         return np.asarray(logits)
 
     def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:

@@ -33,14 +33,15 @@ class Decoder(decoding.Decoder):
             if isinstance(part, Linear):
                 part.pack(batch)
 
-    def logits(self, inputs: decoding.Inputs) -> np.ndarray:
+    def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         own, where = (
             {name: self.program.share(array) for name, array in table.items()}
             for table in split(self.model, inputs, DTYPES[self.policy.compute])
         )
         with precision(self.policy), torch.no_grad():
             logits, self.state = self.program.call(own, where, self.state)
-        return to_numpy(self.model.main(logits)[:, -1])
+        logits = self.model.main(logits)
+        return to_numpy(logits if every else logits[:, -1])
 
     def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:
         share, columns = self.program.share, []

@@ -79,10 +79,10 @@ class Decoder(decoding.Decoder):
         self.weights = weights
         self.state = reference.initial_state(model.root(), batch, length)
 
-    def logits(self, inputs: decoding.Inputs) -> np.ndarray:
+    def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         result = reference.run(self.model, self.weights, inputs, state=self.state)
         self.state = result.state
-        return result.output[:, -1]
+        return result.output if every else result.output[:, -1]
 
 
 class NumpyBackend:

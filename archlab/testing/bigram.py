@@ -127,10 +127,10 @@ class BigramDecoder(Decoder):
         super().__init__(model, batch=batch, length=length)
         self._weights = weights
 
-    def logits(self, inputs: Inputs) -> np.ndarray:
+    def logits(self, inputs: Inputs, *, every: bool = False) -> np.ndarray:
         tokens = inputs["tokens"]
         assert tokens is not None
-        return self._weights[E][tokens[:, -1]] @ self._weights[W]
+        return self._weights[E][tokens if every else tokens[:, -1]] @ self._weights[W]
 
 
 class BigramBackend:

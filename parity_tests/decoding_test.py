@@ -1,0 +1,107 @@
+"""What decoders write in one call is what they write token by token, and what the definitions write."""
+
+import numpy as np
+import pytest
+
+from archlab.activations import SiLU
+from archlab.backends import find_backend
+from archlab.block import Block
+from archlab.channels.glu import GLU
+from archlab.mixers.attention import Attention
+from archlab.mixers.mamba2 import Mamba2
+from archlab.model import Head, tiny_model
+from archlab.norms import RMSNorm
+from archlab.parity.cases import drawn_weights
+from archlab.policy import Policy
+from archlab.residuals import PreNorm
+from archlab.rotary import RoPE
+from archlab.sampling import Sampling
+from archlab.speculation import Speculator
+from parity_tests.numpy_backend import NumpyBackend
+from parity_tests.small_models import llama
+
+BACKENDS = ("jax", "torch")
+EXACT = Policy.exact()
+GREEDY = Sampling(temperature=0.0)
+PROMPT = np.array([[0, 0, 3, 9, 4, 1, 7], [5, 2, 8, 8, 0, 1, 6]], dtype=np.int32)
+SEGMENTS = np.array([[0, 0, 1, 1, 1, 1, 1], [1] * 7], dtype=np.int32)
+COUNT = 12
+
+
+def hybrid():
+    """Layers with a cache and layers with a recurrent state."""
+    norm = RMSNorm(epsilon=1e-5)
+    mixer = Attention(
+        heads=4, kv_heads=2, visibility="causal", bias=False, out_bias=False, rotary=RoPE(theta=1e4, layout="half")
+    )
+    channel = GLU(hidden=16, activation=SiLU(), bias=False)
+    recurrent = next(example.spec for example in Mamba2.examples() if example.width == 16)
+    layers = tuple(Block(mixer=m, channel=channel, residual=PreNorm(norm=norm)) for m in (mixer, recurrent))
+    model = tiny_model(layer=layers[0], head=Head(bias=False), norm=norm)
+    return model.replace(stack=model.stack.replace(pattern=layers))
+
+
+MODELS = {"window": llama(), "cache": llama(window=None), "hybrid": hybrid()}
+
+
+def weights_of(model, seed=3):
+    return drawn_weights(model.root(), seed)
+
+
+def decoder(backend, model, seed=3, length=PROMPT.shape[1] + COUNT):
+    made = NumpyBackend() if backend == "plain" else find_backend(backend)
+    how = {} if backend == "plain" else {"policy": EXACT}
+    return made.decoder(model, weights_of(model, seed), batch=len(PROMPT), length=length, **how)
+
+
+def written(decoder, sampling, sizes=(COUNT,), **prefill):
+    tokens = sampling.draw(decoder.prefill(PROMPT, SEGMENTS, **prefill), 0).astype(np.int32)
+    pieces = [tokens[:, None]]
+    for size in sizes:
+        first = sum(piece.shape[1] for piece in pieces)
+        pieces.append(decoder.write(pieces[-1][:, -1], size, sampling, first=first))
+    return np.concatenate(pieces, axis=1).tolist()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_many_tokens_in_one_call_are_what_the_definition_writes_one_by_one(backend, name):
+    model = MODELS[name]
+    for sampling in (GREEDY, Sampling(seed=4, top_k=7, top_p=0.9)):
+        truth = written(decoder("plain", model), sampling)
+        assert written(decoder(backend, model), sampling) == truth
+        assert written(decoder(backend, model), sampling, sizes=(1, 4, COUNT - 5)) == truth
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_prompt_may_come_in_pieces(backend, name):
+    whole, cut = decoder(backend, MODELS[name]), decoder(backend, MODELS[name])
+    expected = whole.prefill(PROMPT, SEGMENTS)
+    np.testing.assert_allclose(cut.prefill(PROMPT, SEGMENTS, piece=3), expected, rtol=1e-6, atol=1e-6)
+    assert whole.seen == cut.seen == PROMPT.shape[1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_draft_changes_no_greedy_text(backend, name):
+    model, small = MODELS[name], MODELS["cache"]
+    truth = written(decoder(backend, model), GREEDY)
+    target, draft = decoder(backend, model), decoder(backend, small, seed=3 if model is small else 5)
+    pieces = [GREEDY.draw(target.prefill(PROMPT, SEGMENTS), 0).astype(np.int32)[:, None]]
+    draft.prefill(PROMPT, SEGMENTS)
+    pair = Speculator(target, draft, GREEDY, lookahead=3)
+    while (left := COUNT + 1 - sum(piece.shape[1] for piece in pieces)) > 0:
+        pieces.append(pair.write(pieces[-1][:, -1], left))
+    assert np.concatenate(pieces, axis=1).tolist() == truth
+    assert (pair.tally.kept == pair.tally.proposed) == (model is small)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_decoder_comes_back_to_its_mark(backend):
+    one = decoder(backend, MODELS["hybrid"], length=40)
+    one.prefill(PROMPT, SEGMENTS)
+    mark, tokens = one.mark(), PROMPT[:, -1]
+    before = one.write(tokens, 5, GREEDY)
+    one.rewind(mark)
+    assert one.write(tokens, 5, GREEDY).tolist() == before.tolist()
