@@ -1,5 +1,6 @@
 """Text from a trained model, token by token, on any backend."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -82,16 +83,18 @@ def generate(
     # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
     vocab = tokenizer.vocab_size
     drawn = sampling.draw(decoder.prefill(tokens, segments, **first)[:, :vocab], 0)[:, None].astype(np.int32)
-    rest = _written(decoder, drawn[:, 0], count - 1, sampling, vocab)
-    if draft is not None:
+    if draft is None:
+        rest = _written(decoder, drawn[:, 0], count - 1, sampling, vocab)
+    else:
         check_draft(model, draft.model)
         small = backend.decoder(draft.model, draft.weights, batch=len(prompts), length=length, policy=policy)
         small.prefill(tokens, segments)
         pair = Speculator(decoder, small, sampling, lookahead=draft.lookahead, vocab=vocab)
         rest = _speculated(pair, drawn[:, 0], count - 1)
-    _read(streams, drawn, stop)
-    while not all(stream.ended for stream in streams) and (drawn := next(rest, None)) is not None:
-        _read(streams, drawn, stop)
+    for piece in itertools.chain([drawn], rest):
+        _read(streams, piece, stop)
+        if all(stream.ended for stream in streams):
+            break
     return [Generation(prompt=p, text=s.finish(), tokens=s.ids) for p, s in zip(prompts, streams, strict=True)]
 
 

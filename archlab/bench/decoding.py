@@ -1,22 +1,22 @@
 """How fast a model writes: a prompt at once, then token after token."""
 
-import copy
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from archlab.accounting import account
 from archlab.backends import Backend
 from archlab.bench.subject import random_inputs, sequences
-from archlab.decoding import Decoder
 from archlab.errors import InputError
 from archlab.model import check_causal
 from archlab.run_config import RunConfig
+from archlab.sampling import Sampling
 from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
 
+GREEDY = Sampling(temperature=0.0)
 NEW = 64  # tokens written in a round, where the length allows
 
 
@@ -55,33 +55,21 @@ class Decoding:
         self.prompt, self.new = spans(run)
         inputs = dict(random_inputs(run.replace(model=model), batch, np.random.default_rng(0)))
         self.tokens = inputs.pop("tokens")[:, : self.prompt]
-        self.first: Mapping[str, np.ndarray] = inputs
+        self.first: dict[str, Any] = inputs
         length = max([self.prompt + self.new, *(array.shape[1] for array in inputs.values())])
         weights = {path: weights[path] for path in schema(model.root())}
-        self.made = backend.decoder(model, weights, batch=batch, length=length, policy=run.policy)
+        self.decoder = backend.decoder(model, weights, batch=batch, length=length, policy=run.policy)
 
     def round(self) -> Decoded:
         """Take in the prompts anew and write after them."""
-        decoder = _fresh(self.made)
+        start = self.decoder.mark()
         began = time.perf_counter()
-        logits = decoder.prefill(self.tokens, **self.first)
+        logits = self.decoder.prefill(self.tokens, **self.first)
         read = time.perf_counter()
-        _write(decoder, logits.argmax(axis=-1).astype(np.int32), self.new)
-        return Decoded(prefill=read - began, token=(time.perf_counter() - read) / self.new)
-
-
-def _write(decoder: Decoder, tokens: np.ndarray, count: int) -> None:
-    """The ``count`` most probable tokens after ``tokens``, one after the other; they arrive on the host."""
-    for _ in range(count):
-        tokens = decoder.step(tokens).argmax(axis=-1).astype(np.int32)
-
-
-def _fresh(decoder: Decoder) -> Decoder:
-    """A decoder that has read nothing yet, with the weights and compiled programs of one that has not."""
-    again = copy.copy(decoder)
-    if hasattr(decoder, "state"):  # a decoder that remembers nothing has none
-        again.state = copy.deepcopy(decoder.state)  # type: ignore[attr-defined]
-    return again
+        self.decoder.write(logits.argmax(axis=-1).astype(np.int32), self.new, GREEDY)
+        token = (time.perf_counter() - read) / self.new
+        self.decoder.rewind(start)
+        return Decoded(prefill=read - began, token=token)
 
 
 def least_bytes(run: RunConfig, batch: int) -> int:
