@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _begun(model: Model, tokenizer: TrainedTokenizer, prompt: str) -> np.ndarray
 
 def _sources(
     model: Model, tokenizer: TrainedTokenizer, prompts: Sequence[str], sources: Sequence[str] | None
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """What an encoder reads: tokens (B, S), padded on the right, and their segments."""
     if not isinstance(model, EncoderDecoder):
         if sources is not None:
