@@ -64,8 +64,8 @@ def train_commands(folder: Path, nanogpt: Path | None, text: Path | None) -> dic
     }  # fmt: skip
     if nanogpt:
         found["nanoGPT"] = {
-            "command": _nanogpt(nanogpt, folder, text), "until": r"^iter 0: loss", "beside": "", "cache": False, "env": {},
-            "folder": folder / "nanoGPT",
+            "command": _nanogpt(nanogpt, folder, text), "until": r"^iter 0: loss", "beside": "", "cache": False,
+            "env": {}, "folder": folder / "nanoGPT",
         }  # fmt: skip
     return found
 
@@ -96,7 +96,6 @@ def model(parameters: int) -> Any:
     hidden, vocab = 4 * width, 16 * width
     layer = 2.5 * width * width + 3 * width * hidden
     layers = max(1, round((parameters - 2 * vocab * width) / layer))
-    # a head of 64, four queries to a key
     heads = width // 64
     sizes = Sizes(vocab=vocab, width=width, layers=layers, heads=heads, kv_heads=heads // 4)
     changed = llama(sizes)
