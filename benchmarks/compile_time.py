@@ -8,7 +8,7 @@ setting from the start of the process to the line of its first step, beside nano
 compile=False) and a script in Flax NNX (``peers/plain_script.py``); each evaluates once before. "cold" is with an
 empty cache of compiled programs, "warm" with the one that the cold run left. *Build* makes a Llama from a seed, *load*
 reads its weights from a file of safetensors that lies in memory's page cache; memory is the process's peak (VmHWM) over
-what it had before, in bytes of the weights.
+what it had before, in bytes of the weights, pages of the file that are mapped included.
 """
 
 import json
