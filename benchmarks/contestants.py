@@ -30,6 +30,7 @@ class Entry:
 
 
 PEERS = "pip install --no-deps -r benchmarks/requirements/peers.txt"
+LEVANTER = "benchmarks/requirements/levanter.txt makes an environment, then --python levanter=ENVIRONMENT/bin/python"
 JAX, TORCH = ("jax", "jaxlib", "optax"), ("torch",)
 ENTRIES = {
     "archlab-jax": Entry(
@@ -44,7 +45,11 @@ ENTRIES = {
     ),
     "levanter": Entry(
         start="peers.levanter:start", backend="jax", module="levanter", packages=("levanter", "haliax", *JAX),
-        get="benchmarks/requirements/levanter.txt makes an environment, then --python levanter=ENVIRONMENT/bin/python",
+        get=LEVANTER,
+    ),
+    "levanter.kept": Entry(
+        start="peers.levanter:kept", backend="jax", module="levanter", packages=("levanter", "haliax", *JAX),
+        get=LEVANTER,
     ),
     "keras-hub": Entry(
         start="peers.keras_hub:start", backend="jax", module="keras_hub", packages=("keras-hub", "keras", *JAX),

@@ -96,6 +96,15 @@ def test_what_is_left_out_is_said_and_how_to_get_it(load):
     assert any("archlab-torch" in line for line in missing)
 
 
+def test_what_is_said_of_a_contestant_holds_for_its_variants(load, tmp_path):
+    train_step = load("train_step")
+    places = train_step._places({"levanter": tmp_path}, {"levanter": Path(sys.executable)})
+    assert places["levanter"] == places["levanter.kept"] and places["levanter"].checkout == tmp_path
+    assert train_step._with_versions({"jax": "1"}, {"a": {"jax": "2", "a": "3"}}) == {
+        "jax": "1", "a": "3", "jax of a": "2"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -56,17 +56,17 @@ def main(
     for line in missing:
         console.print(line, highlight=False, markup=False)
     measured: list[Measured] = []
-    versions: dict[tuple[str, str], str] = {}
+    versions: dict[str, dict[str, str]] = {}
     for style in _chosen("style", styles, STYLES):
         for name in _chosen("shape", shapes, SHAPES):
             case = make_case(SHAPES[name], style, device.value, threads)
             with console.status(f"{style} {name}: {case.shape}"), workers(entries, places, case) as (running, reports):
-                versions |= {(n, p): v for n, report in reports.items() for p, v in report.versions.items()}
+                versions |= {contestant: report.versions for contestant, report in reports.items()}
                 seconds = interleave(running, rounds, steps or case.shape.steps)
             measured.append(Measured(case=case, seconds=seconds))
     result = rows(measured)
     facts = environment({n: places[n].checkout for n in entries if n in places and places[n].checkout}, device)
-    facts |= {f"{p} of {n}": v for (n, p), v in versions.items() if facts.get(p) != v}
+    facts = _with_versions(facts, versions)
     for table in tables(result):
         console.print(table)
     if json_file:
@@ -75,6 +75,16 @@ def main(
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / file_name(facts)).write_text(markdown(result, [part.case for part in measured], facts, load))
         console.print(f"written: benchmarks/results/{file_name(facts)}")
+
+
+def _with_versions(facts: dict[str, str], versions: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The facts and the versions of each contestant, where another environment has another one."""
+    out = dict(facts)
+    for contestant, packages in versions.items():
+        for package, version in packages.items():
+            if out.setdefault(package, version) != version:
+                out[f"{package} of {contestant}"] = version
+    return out
 
 
 def _chosen(what: str, given: str, there: dict) -> list[str]:
@@ -98,11 +108,14 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, Path]:
 
 
 def _places(checkouts: dict[str, Path], pythons: dict[str, Path]) -> dict[str, Place]:
+    """Where contestants are; what is said of ``name`` holds for ``name.variant`` too."""
     for name, path in pythons.items():
         if not shutil.which(path):
             raise typer.BadParameter(f"--python {name}={path}: that is no program; give an environment's bin/python")
     found = {name: Place(checkout=checkouts.get(name)) for name in checkouts.keys() | pythons.keys()}
-    return found | {name: replace(found[name], python=str(path)) for name, path in pythons.items()}
+    found |= {name: replace(found[name], python=str(path)) for name, path in pythons.items()}
+    variants = {name: found[base] for name in ENTRIES if (base := name.partition(".")[0]) in found}
+    return variants | found
 
 
 def _entries(only: str, device: Device, places: dict[str, Place]) -> tuple[dict[str, Entry], list[str]]:

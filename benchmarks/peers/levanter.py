@@ -1,10 +1,11 @@
-"""Stanford's Levanter: its LlamaLMHeadModel or Gpt2LMHeadModel, AdamConfig and Trainer.train_step, as they come.
+"""Stanford's Levanter: its LlamaLMHeadModel or Gpt2LMHeadModel, AdamConfig and Trainer.train_step.
 
-That is layers in a scan whose activations are recomputed in the backward pass, and a step that waits for its loss.
-There is no tracker, and none of the hooks that log and save. Targets are given, not the row moved by one, so the loss
-is haliax's cross-entropy on the model's logits.
+As they come, layers are a scan whose activations are recomputed in the backward pass; ``kept`` keeps them. A step waits
+for its loss. There is no tracker, and none of the hooks that log and save. Targets are given, not the row moved by one,
+so the loss is haliax's cross-entropy on the model's logits.
 """
 
+import dataclasses
 from typing import Any
 
 import haliax as hax
@@ -29,7 +30,19 @@ MATRICES = ["proj.weight", "c_attn.weight", "c_fc.weight", "embeddings.weight", 
 
 
 def start(case: Case) -> Contestant:
-    shape, config = case.shape, (_gpt2 if case.style == "gpt2" else _llama)(case)
+    return _contestant(case, _config(case))
+
+
+def kept(case: Case) -> Contestant:
+    return _contestant(case, dataclasses.replace(_config(case), gradient_checkpointing=False))
+
+
+def _config(case: Case) -> Any:
+    return (_gpt2 if case.style == "gpt2" else _llama)(case)
+
+
+def _contestant(case: Case, config: Any) -> Contestant:
+    shape = case.shape
     Batch_, Vocab = hax.Axis("batch", shape.batch), hax.Axis("vocab", shape.vocab)
 
     def loss_of(model: Any, tokens: Any, targets: Any, *, key: Any) -> Any:
