@@ -1,6 +1,7 @@
 """Generation step by step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,9 @@ class Decoder(decoding.Decoder):
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
         self.state = self.program.initial_state(batch, length)
+        self.turn = self._compiled() if policy.compile else self._turn
         for part in self.program.module.modules():
-            if isinstance(part, Linear):
+            if isinstance(part, Linear) and not policy.compile:  # a compiler lays weights out itself
                 part.pack(batch)
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
@@ -49,9 +51,34 @@ class Decoder(decoding.Decoder):
         ones = torch.ones_like(given)[:, None]
         with precision(self.policy), torch.no_grad():
             for column in numbers.T:
-                where = {"positions": positions[:, None], "segments": ones, "prefix": None}
-                logits, self.state = self.program.call({"tokens": given[:, None]}, where, self.state)
-                given = sampling.choose(self.model.main(logits)[:, -1, :vocab].float(), column, xp)
-                positions = positions + 1
+                own, where = {"tokens": given[:, None]}, {"positions": positions[:, None], "segments": ones}
+                drawn, self.state = self.turn(
+                    own, self.program.context(own, where), self.state, column, sampling, vocab
+                )
+                given, positions = drawn.clone(), positions + 1  # a CUDA graph writes to the same place each time
                 columns.append(given)
         return to_numpy(torch.stack(columns, dim=1)).astype(np.int32)
+
+    def _turn(
+        self, own: Any, ctx: Any, state: Any, uniforms: Any, sampling: Sampling, vocab: int | None
+    ) -> tuple[Any, Any]:
+        """(tokens (B,), state): take in one token of each sequence and draw the next."""
+        logits, state = self.program.within(ctx, own, state)
+        return sampling.choose(self.model.main(logits)[:, -1, :vocab].float(), uniforms, xp), state
+
+    def _compiled(self) -> Callable[..., tuple[Any, Any]]:
+        """:meth:`_turn` as one program: with CUDA graphs on GPUs; on CPUs with the weights laid out for products."""
+        if self.program.device.type != "cuda":
+            return torch.compile(self._turn, dynamic=False, options={"freezing": True})
+        for buffer in leaves(self.state):
+            torch._dynamo.mark_static_address(buffer)
+        return torch.compile(self._turn, dynamic=False, mode="reduce-overhead")
+
+
+def leaves(state: Any) -> Iterator[torch.Tensor]:
+    """The tensors of a state."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    else:
+        for inner in state.values() if isinstance(state, dict) else state:
+            yield from leaves(inner)

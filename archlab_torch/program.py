@@ -32,7 +32,14 @@ class Program:
 
     def call(self, x: Any, where: dict[str, Any], state: Any = None, start: int = 0, **notes: Any) -> tuple[Any, Any]:
         """(output, state) of the module."""
-        ctx = context(self.module, span(self.spec, x), where, self.policy, self.device, start, **notes)
+        return self.within(self.context(x, where, start, **notes), x, state)
+
+    def context(self, x: Any, where: dict[str, Any], start: int = 0, **notes: Any) -> Any:
+        """What the module's parts know beside their input in a call with ``x``."""
+        return context(self.module, span(self.spec, x), where, self.policy, self.device, start, **notes)
+
+    def within(self, ctx: Any, x: Any, state: Any) -> tuple[Any, Any]:
+        """(output, state) of the module in a context; what compilers are given."""
         out = self.module(x, ctx, state) if takes_state(self.spec) else (self.module(x, ctx), state)
         if isinstance(self.spec, Model):
             return out[0].to(getattr(torch, self.policy.output)), out[1]

@@ -29,7 +29,7 @@ def product(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def packed(weight: torch.Tensor, rows: int) -> torch.Tensor | None:
-    """A copy of ``weight`` for :func:`product` in oneDNN's layout for inputs of ``rows`` rows; None where it has none."""
+    """A copy of ``weight`` for :func:`product`, laid out by oneDNN for inputs of ``rows`` rows; None without oneDNN."""
     if not _is_plain(weight) or weight.dtype != torch.float32:
         return None
     return torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
