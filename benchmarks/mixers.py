@@ -4,6 +4,7 @@ python benchmarks/mixers.py --backend torch --save
 """
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from device import Device, device_policy
 from harness import Summary, summary
 from report import environment
 from rich.console import Console
@@ -86,29 +88,41 @@ def main(
     backend: Annotated[str, typer.Option(help="jax or torch: one a process, their threads disturb one another.")],
     lengths: Annotated[str, typer.Option(help="Tokens in a row, separated by commas.")] = "256,512,1024,2048,4096",
     naive: Annotated[int, typer.Option(help="The longest row at which definitions run too.")] = 512,
+    device: Device = Device.cpu,
+    compute: Annotated[str, typer.Option(help="The dtype of activations: float32 or bfloat16.")] = "float32",
     rounds: Annotated[int, typer.Option(help="Timed rounds.", min=2)] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Write the tables into benchmarks/results.")] = False,
 ) -> None:
     """Tokens a second of two-layer models, by mixer and length; 4,096 tokens a batch."""
-    console = Console()
+    console, policy = Console(), device_policy(device, compute)
     found: dict[tuple[str, str], dict[int, Summary]] = {}
     for length in map(int, lengths.split(",")):
         recurrent = {n: m for n, m in MIXERS.items() if not isinstance(m, archlab.Attention)}
         specs = MIXERS | ({f"{n}, definition": defined(m) for n, m in recurrent.items()} if length <= naive else {})
-        trainers = {n: start(backend, model(mixer)) for n, mixer in specs.items()}
+        trainers = {n: start(backend, model(mixer), policy) for n, mixer in specs.items()}
         for mixer, what, speed in measure(trainers, length, rounds):
             found.setdefault((mixer, what), {})[length] = speed
     console.print(table(backend, found))
+    measured_on = environment(None, device)
+    if json_file:
+        speeds = [
+            {"mixer": mixer, "pass": what, "length": length, "tokens_per_second": dataclasses.asdict(speed)}
+            for (mixer, what), by_length in found.items()
+            for length, speed in by_length.items()
+        ]
+        json_file.write_text(json.dumps({"environment": measured_on, "compute": compute, "rows": speeds}, indent=1))
     if save:
-        path = RESULTS / f"mixers-{backend}-{os.cpu_count()}-cores.md"
-        facts = "\n".join(f"- {key}: {value}" for key, value in environment(None, "cpu").items())
+        where = f"{os.cpu_count()}-cores" if device == "cpu" else f"{device}-{compute}"
+        path = RESULTS / f"mixers-{backend}-{where}.md"
+        facts = "\n".join(f"- {key}: {value}" for key, value in measured_on.items())
         path.write_text("\n".join(["# Mixers over length", "", main.__doc__ or "", "", facts, "", markdown(found)]))
         console.print(f"written: {path}")
 
 
-def start(backend: str, spec: archlab.LanguageModel) -> Trainer:
+def start(backend: str, spec: archlab.LanguageModel, policy: archlab.Policy) -> Trainer:
     weights = archlab.initial_weights(spec, seed=0)
-    return find_backend(backend).trainer(spec, weights=weights, optimizer=ADAMW, clip=1.0)
+    return find_backend(backend).trainer(spec, weights=weights, optimizer=ADAMW, clip=1.0, policy=policy)
 
 
 def rows(found: dict[tuple[str, str], dict[int, Summary]]) -> tuple[list[int], list[list[str]]]:

@@ -8,6 +8,7 @@ of the table), with all that a run does by default: batches through Grain, metri
 and checkpoints are not in it.
 """
 
+import json
 import statistics
 import tempfile
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from device import Device, device_policy
 from report import environment
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +37,7 @@ LOG_EVERY = 10
 LIMITS = {"small": "0.5 ms", "50 ms": "2 %"}
 
 
-def config(name: str, steps: int) -> RunConfig:
+def config(name: str, steps: int, device: str) -> RunConfig:
     """A 53,000-parameter model on one row of 8 tokens; or one whose step takes some 50 ms on two cores."""
     run = load_run(ROOT / "configs/tiny_gpt.py")
     sizes = {"small": (32, 2, 8, 1), "50 ms": (128, 4, 128, 4)}
@@ -50,7 +52,8 @@ def config(name: str, steps: int) -> RunConfig:
     train = run.train.replace(
         steps=steps, log_every=LOG_EVERY, eval_every=10**9, checkpoint_every=10**9, eval_batches=1
     )
-    return run.replace(model=model.replace(width=width, stack=stack), data=data, train=train)
+    model = model.replace(width=width, stack=stack)
+    return run.replace(model=model, data=data, train=train, policy=device_policy(device))
 
 
 class Turns(Callback):
@@ -83,22 +86,22 @@ class Turns(Callback):
         return (time.perf_counter() - began) / self.count
 
 
-def measure(name: str, backend: str, rounds: int) -> tuple[float, float, float]:
+def measure(name: str, backend: str, rounds: int, device: str) -> tuple[float, float, float]:
     """Median milliseconds of a bare step and of one in the loop, and of their difference."""
     count = 200 if name == "small" else 20
     turns = Turns(count, warm=count)
     with tempfile.TemporaryDirectory() as folder:
-        run = config(name, steps=count * (rounds + 1))
+        run = config(name, steps=count * (rounds + 1), device=device)
         loop.train(run, find_backend(backend), out=Path(folder) / "run", callbacks=[turns])
     pairs = zip(turns.loop, turns.bare, strict=False)
     difference = statistics.median(a - b for a, b in pairs)
     return statistics.median(turns.bare) * 1e3, statistics.median(turns.loop) * 1e3, difference * 1e3
 
 
-def _apart(name: str, backend: str, rounds: int) -> tuple[float, float, float]:
+def _apart(name: str, backend: str, rounds: int, device: str) -> tuple[float, float, float]:
     """:func:`measure` in a process of its own: the frameworks' threads disturb one another."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(measure, name, backend, rounds).result()
+        return pool.submit(measure, name, backend, rounds, device).result()
 
 
 def _words(found: dict[str, Any]) -> str:
@@ -107,10 +110,13 @@ def _words(found: dict[str, Any]) -> str:
 
 def main(
     rounds: Annotated[int, typer.Option(help="Turns of each kind.", min=2)] = 15,
+    device: Device = Device.cpu,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results/overhead.md.")] = False,
 ) -> None:
     """Time the training loop against bare steps."""
-    found = [(name, backend, *_apart(name, backend, rounds)) for name in LIMITS for backend in ("jax", "torch")]
+    backends = ("jax",) if device == "tpu" else ("jax", "torch")
+    found = [(name, backend, *_apart(name, backend, rounds, device.value)) for name in LIMITS for backend in backends]
     cells = [
         (name, backend, f"{bare:.3f}", f"{whole:.3f}", f"{more:.3f}", f"{100 * more / bare:.1f} %", LIMITS[name])
         for name, backend, bare, whole, more in found
@@ -120,8 +126,13 @@ def main(
     for row in cells:
         table.add_row(*row)
     Console().print(table)
+    measured_on = environment(None, device)
+    if json_file:
+        names = ("model", "backend", "bare_ms", "loop_ms", "difference_ms")
+        data = {"environment": measured_on, "rows": [dict(zip(names, row, strict=True)) for row in found]}
+        json_file.write_text(json.dumps(data, indent=1))
     if save:
-        lines = ["# What the training loop adds to a step", "", __doc__ or "", "", _words(environment(None, "cpu")), ""]
+        lines = ["# What the training loop adds to a step", "", __doc__ or "", "", _words(measured_on), ""]
         lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         lines += ["| " + " | ".join(row) + " |" for row in cells]
         RESULTS.write_text("\n".join(lines) + "\n")

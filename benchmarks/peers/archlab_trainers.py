@@ -4,13 +4,11 @@ from typing import Any
 
 from case import ADAMW, CLIP, RATE, Batch, Case
 from contestant import Contestant, each
+from device import device_policy
 from styles import MODELS
 
 from archlab.backends import find_backend
 from archlab.optim.adamw import AdamW
-from archlab.policy import Policy
-
-DEVICES: Any = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}
 
 
 def in_jax(case: Case) -> Contestant:
@@ -30,7 +28,7 @@ def _start(backend: str, case: Case) -> Contestant:
     )  # fmt: skip
     trainer = find_backend(backend).trainer(
         MODELS[case.style](case.shape), weights=case.weights, optimizer=rule, clip=CLIP,
-        policy=Policy(device=DEVICES[case.device]),
+        policy=device_policy(case.device),
     )  # fmt: skip
 
     def step(batch: Batch) -> Any:
