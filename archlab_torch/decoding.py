@@ -1,5 +1,6 @@
 """Generation step by step."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -30,9 +31,10 @@ class Decoder(decoding.Decoder):
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
         self.state = self.program.initial_state(batch, length)
+        self.known: set[Any] = set()  # what turns have been compiled for
         self.turn = self._compiled() if policy.compile else self._turn
         for part in self.program.module.modules():
-            if isinstance(part, Linear) and not policy.compile:  # a compiler lays weights out itself
+            if isinstance(part, Linear):
                 part.pack(batch)
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
@@ -49,7 +51,8 @@ class Decoder(decoding.Decoder):
         share, columns = self.program.share, []
         given, positions, numbers = share(tokens), share(self._next), share(uniforms.T.astype(np.float32))
         ones = torch.ones_like(given)[:, None]
-        with precision(self.policy), torch.no_grad():
+        key = len(tokens), sampling, vocab
+        with precision(self.policy), torch.no_grad(), _trusting(self.policy.compile and key in self.known):
             for column in numbers.T:
                 own, where = {"tokens": given[:, None]}, {"positions": positions[:, None], "segments": ones}
                 drawn, self.state = self.turn(
@@ -57,6 +60,7 @@ class Decoder(decoding.Decoder):
                 )
                 given, positions = drawn.clone(), positions + 1  # a CUDA graph writes to the same place each time
                 columns.append(given)
+        self.known.add(key)
         return to_numpy(torch.stack(columns, dim=1)).astype(np.int32)
 
     def _turn(
@@ -67,12 +71,17 @@ class Decoder(decoding.Decoder):
         return sampling.choose(self.model.main(logits)[:, -1, :vocab].float(), uniforms, xp), state
 
     def _compiled(self) -> Callable[..., tuple[Any, Any]]:
-        """:meth:`_turn` as one program: with CUDA graphs on GPUs; on CPUs with the weights laid out for products."""
+        """:meth:`_turn` as one program, on GPUs a CUDA graph."""
         if self.program.device.type != "cuda":
-            return torch.compile(self._turn, dynamic=False, options={"freezing": True})
+            return torch.compile(self._turn, dynamic=False)
         for buffer in leaves(self.state):
             torch._dynamo.mark_static_address(buffer)
         return torch.compile(self._turn, dynamic=False, mode="reduce-overhead")
+
+
+def _trusting(known: bool) -> contextlib.AbstractContextManager[None]:
+    """Where a compiled program has run before, with all that it is called with alike, that is not checked each time."""
+    return torch.compiler.set_stance(skip_guard_eval_unsafe=True) if known else contextlib.nullcontext()
 
 
 def leaves(state: Any) -> Iterator[torch.Tensor]:

@@ -11,7 +11,7 @@ from archlab import float8
 from archlab import layers as specs
 from archlab.spec import Part, join
 from archlab_torch.kernels import float8 as rounded
-from archlab_torch.kernels.linear import linear, packed, product
+from archlab_torch.kernels.linear import Packed, linear
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -34,7 +34,7 @@ class Linear(nn.Linear):
 
     def pack(self, rows: int) -> None:
         """Lay the weight out for inputs of ``rows`` rows, where that is faster. Nothing may train it after that."""
-        self.packed = None if self.float8 else packed(self.weight, rows)
+        self.packed = Packed(self.weight, rows) if Packed.takes(self.weight) and not self.float8 else None
 
     @property
     def kernel(self) -> Any:
@@ -44,7 +44,7 @@ class Linear(nn.Linear):
     def forward(self, x: Any, ctx: Any) -> Any:  # type: ignore[override]
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         if self.packed is not None and x.dtype == self.packed.dtype:
-            return product(x, self.packed, bias)
+            return self.packed(x, bias)
         if not self.float8:
             return linear(x, weight, bias)
         y = rounded.matmul(x, weight)

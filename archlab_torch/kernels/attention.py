@@ -7,9 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from archlab.errors import InputError
+from archlab.masks import Seen
+from archlab_torch.kernels import block_masks
 
 LACKS: dict[str, tuple[str, ...]] = {"fused": ("softcap", "dropout", "sink"), "flex": ("dropout", "sink")}
 """What a kernel cannot do."""
+FLEX_CAPABILITY = (8, 0)  # of GPUs that the compiler behind FlexAttention writes all its kernels for
 
 
 def check_kernel(kernel: str, asked: Mapping[str, Any], where: str) -> None:
@@ -31,28 +34,48 @@ def attend(
     v: Any,
     *,
     scale: float,
-    mask: Any | None,
-    causal: bool,
+    seen: Seen,
     bias: Any | None,
     softcap: float | None,
     sink: Any | None,
     drop: Callable[[Any], Any] | None,
     kernel: str,
 ) -> Any:
-    """softmax(cap(q kᵀ · scale + bias)) v.
+    """softmax(cap(q kᵀ · scale + bias)) v over the keys that are ``seen``.
 
-    q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``mask`` (B, T, S) says which keys are seen; None
-    where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
-    ``sink`` (H) scores that each row sees too, without a value. ``drop`` is applied to the weights. Rows that see
-    nothing give 0.
+    q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``bias`` (B, H, T, S). ``sink`` (H) scores that each row sees
+    too, without a value. ``drop`` is applied to the weights. Rows that see nothing give 0.
     """
     asked = {"softcap": softcap, "dropout": drop, "sink": sink is not None}
     check_kernel(kernel, asked, "attention")
+    if kernel == "auto":
+        kernel = pick(q, seen, bias, asked)
     if kernel == "flex":
-        return _flex(q, k, v, scale, mask, causal, bias, softcap)
-    if kernel == "fused" or (kernel == "auto" and not any(asked.values())):
-        return _fused(q, k, v, scale, mask, causal, bias)
-    return _dense(q, k, v, scale, mask, causal, bias, softcap, sink, drop)
+        return _flex(q, k, v, scale, block_masks.of_call(seen), bias, softcap)
+    if kernel == "fused":
+        return _fused(q, k, v, scale, seen.dense(), seen.causal, bias)
+    return _dense(q, k, v, scale, seen.dense(), seen.causal, bias, softcap, sink, drop)
+
+
+def pick(q: Any, seen: Seen, bias: Any, asked: Mapping[str, Any]) -> str:
+    """The kernel that "auto" stands for.
+
+    FlexAttention leaves out blocks that no query sees and makes no mask of all pairs, and has a softcap. PyTorch's
+    fused one is for what is causal or seen whole, and for biases; among its implementations PyTorch picks by device,
+    dtype and the version of cuDNN (cuDNN's own from Hopper on, FlashAttention, one that takes masks).
+    """
+    masked = seen.mask is not None or asked["softcap"]
+    lacking = bias is not None or any(asked[feature] for feature in LACKS["flex"])
+    if masked and seen.sight is not None and not lacking and flex_runs(q.device, q.dtype, q.shape[-1]):
+        return "flex"
+    return "dense" if any(asked[feature] for feature in LACKS["fused"]) else "fused"
+
+
+def flex_runs(device: torch.device, dtype: torch.dtype, size: int) -> bool:
+    """Whether FlexAttention's compiled kernels, with their derivative, take heads of ``size`` there."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < FLEX_CAPABILITY:
+        return False
+    return dtype in (torch.float32, torch.bfloat16, torch.float16) and 16 <= size <= 256
 
 
 def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any) -> Any:
@@ -79,22 +102,17 @@ def _tril(q: Any, k: Any) -> Any:
     return torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device).tril()
 
 
-def _flex(q: Any, k: Any, v: Any, scale: float, mask: Any, causal: bool, bias: Any, softcap: float | None) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+def _flex(q: Any, k: Any, v: Any, scale: float, blocks: Any, bias: Any, softcap: float | None) -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
 
     def score(s: Any, b: Any, h: Any, t: Any, i: Any) -> Any:
         s = s if bias is None else s + bias[b, h, t, i]
         return s if softcap is None else softcap * torch.tanh(s / softcap)
 
-    def allowed(b: Any, h: Any, t: Any, i: Any) -> Any:
-        return mask[b, t, i] if mask is not None else t >= i
-
-    block = None
-    if mask is not None or causal:
-        block = create_block_mask(allowed, q.shape[0], None, q.shape[1], k.shape[1], device=q.device)
-    kernel = torch.compile(flex_attention) if q.is_cuda else flex_attention
+    changed = score if bias is not None or softcap is not None else None
+    kernel = block_masks.compiled(flex_attention, q.device)
     q, k, v = (a.transpose(1, 2) for a in (q, k, v))
-    out = kernel(q, k, v, score_mod=score, block_mask=block, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    out = kernel(q, k, v, score_mod=changed, block_mask=blocks, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
     return out.transpose(1, 2)
 
 

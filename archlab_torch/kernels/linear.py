@@ -2,9 +2,11 @@
 
 oneDNN compiles its products for the processor it runs on; MKL holds back on processors of other makers. The weight's
 gradient stays with MKL, which is as fast at products that contract the long side. For few rows, as in decoding, a
-weight that is laid out for them once (:func:`packed`) is read at the speed of memory.
+weight that is laid out for them once (:class:`Packed`) is read at the speed of memory.
 """
 
+import itertools
+import weakref
 from typing import Any
 
 import torch
@@ -24,15 +26,49 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def product(x: Any, weight: Any, bias: Any = None) -> Any:
-    """oneDNN's product, without derivative; ``weight`` may be :func:`packed`."""
+    """oneDNN's product, without derivative; ``weight`` may be in its own layout."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
-def packed(weight: torch.Tensor, rows: int) -> torch.Tensor | None:
-    """A copy of ``weight`` for :func:`product`, laid out by oneDNN for inputs of ``rows`` rows; None without oneDNN."""
-    if not _is_plain(weight) or weight.dtype != torch.float32:
-        return None
-    return torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+class Packed:
+    """A copy of a weight, laid out by oneDNN for inputs of ``rows`` rows: x → x Wᵀ + b, without derivative.
+
+    Compilers see one operator that knows the weight by a number: they cannot hold a tensor in oneDNN's layout.
+    """
+
+    def __init__(self, weight: torch.Tensor, rows: int) -> None:
+        self.features, self.dtype = weight.shape[0], weight.dtype
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+        self.number = next(_numbers)
+        _packed[self.number] = self
+
+    @classmethod
+    def takes(cls, weight: torch.Tensor) -> bool:
+        """Whether oneDNN has a layout for ``weight``."""
+        return _is_plain(weight) and weight.dtype == torch.float32
+
+    def __call__(self, x: Any, bias: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return torch.ops.archlab.packed_linear(x, bias, self.number, self.features)
+        return product(x, self.weight, bias)
+
+
+_numbers = itertools.count()
+_packed: "weakref.WeakValueDictionary[int, Packed]" = weakref.WeakValueDictionary()
+_library = torch.library.Library(
+    "archlab", "DEF"
+)  # plain registration: a call costs less than by torch.library.custom_op
+_library.define("packed_linear(Tensor x, Tensor? bias, int number, int features) -> Tensor")
+
+
+@torch.library.impl(_library, "packed_linear", "CPU")
+def _packed_linear(x: Any, bias: Any, number: int, features: int) -> Any:
+    return product(x, _packed[number].weight, bias)
+
+
+@torch.library.register_fake("archlab::packed_linear", lib=_library)
+def _shape(x: Any, bias: Any, number: int, features: int) -> Any:
+    return x.new_empty((*x.shape[:-1], features))
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:

@@ -56,16 +56,16 @@ def test_second_derivatives():
 @pytest.mark.parametrize("rows", [1, 8])
 def test_a_packed_weight_serves_any_number_of_rows(rows):
     x, weight, bias = (tensor.detach() for tensor in drawn())
-    laid = kernels.packed(weight, rows)
-    assert laid is not None
+    assert kernels.Packed.takes(weight)
+    laid = kernels.Packed(weight, rows)
     for given in (x[0, :rows], x, x[:, :1]):
-        torch.testing.assert_close(kernels.product(given, laid, bias), F.linear(given, weight, bias))
+        torch.testing.assert_close(laid(given, bias), F.linear(given, weight, bias))
 
 
 def test_other_dtypes_and_small_products_stay_with_pytorch(monkeypatch):
     x, weight, _ = drawn(torch.float64)
     assert not kernels._takes(x, weight)
-    assert kernels.packed(weight, 1) is None
+    assert not kernels.Packed.takes(weight)
     monkeypatch.setattr(kernels, "LEAST", 1 << 30)
     x, weight, _ = drawn()
     assert not kernels._takes(x, weight)

@@ -1,10 +1,11 @@
 """Multi-head attention with the kernel that the policy names."""
 
+import functools
 from typing import Any
 
 import torch
 
-from archlab.masks import same_chunk, visible
+from archlab.masks import Seen, same_chunk, visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_torch.kernels.attention import attend, check_kernel
@@ -30,13 +31,13 @@ class Attention(Module):
         elif self.spec.selection:
             keys, state = self.remember(k, v, ctx, state)
             y = self.spec.attend(self, q, keys, ctx)
-        elif state is None and ctx.plain and self.spec.reach is None and self.spec.visibility != "prefix":
-            y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
         else:
-            keys, state = self.remember(k, v, ctx, state)
-            mask = visible(ctx, self.spec.visibility, self.spec.window, keys["positions"], keys["segments"])
-            mask = mask & same_chunk(ctx, self.spec.chunk, keys["positions"]) if self.spec.chunk else mask
-            y = self.attend(q, keys["keys"], keys["values"], ctx, mask=mask, positions=keys["positions"])
+            keys = {"keys": k, "values": v, "positions": ctx.positions}
+            seen = Seen.own(ctx, self.spec.sight, lambda: self.mask(ctx, ctx.positions, ctx.documents))
+            if state is not None:
+                keys, state = self.remember(k, v, ctx, state)
+                seen = Seen(mask=functools.partial(self.mask, ctx, keys["positions"], keys["segments"]))
+            y = self.attend(q, keys, ctx, seen)
         return self.spec.leave(self, y, x, ctx), state
 
     def bare(self, ctx: Any) -> bool:
@@ -45,20 +46,21 @@ class Attention(Module):
         extra = spec.score_bias or spec.softcap or spec.sink or dropped or spec.visibility == "prefix"
         return not extra and hasattr(self.selection, "attend")
 
-    def attend(
-        self, q: Any, k: Any, v: Any, ctx: Any, *, mask: Any, causal: bool = False, positions: Any = None
-    ) -> Any:
+    def mask(self, ctx: Any, positions: Any, segments: Any) -> Any:
+        """(B, T, S): which keys are seen, by where they stand."""
+        mask = visible(ctx, self.spec.visibility, self.spec.window, positions, segments)
+        return mask & same_chunk(ctx, self.spec.chunk, positions) if self.spec.chunk else mask
+
+    def attend(self, q: Any, keys: dict[str, Any], ctx: Any, seen: Seen) -> Any:
         """(B, T, H, K) by the policy's kernel."""
         spec, bias, drop = self.spec, None, None
         if spec.score_bias:
-            positions = ctx.positions if positions is None else positions
-            bias = self.score_bias(
-                spec.heads, ctx, positions, q.new_zeros((), dtype=torch.promote_types(q.dtype, torch.float32))
-            )
+            like = q.new_zeros((), dtype=torch.promote_types(q.dtype, torch.float32))
+            bias = self.score_bias(spec.heads, ctx, keys["positions"], like)
         if spec.dropout and ctx.random is not None:
             drop = lambda w: self.dropout(w, ctx)  # noqa: E731
         return attend(
-            q, k, v, scale=spec.factor(q.shape[-1]), mask=mask, causal=causal, bias=bias,
+            q, keys["keys"], keys["values"], scale=spec.factor(q.shape[-1]), seen=seen, bias=bias,
             softcap=spec.softcap, sink=self.sink if spec.sink else None, drop=drop, kernel=self.kernel,
         )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """Attention to another sequence with the kernel that the policy names."""
 
+import functools
 from typing import Any
 
-from archlab.masks import same_document
+from archlab.masks import Seen, same_document
 from archlab.mixers import cross_attention as specs
 from archlab.spec import Part
 from archlab_torch.kernels.attention import attend, check_kernel
@@ -24,8 +25,9 @@ class CrossAttention(Module):
         keys, state = spec.keys(self, ctx, state)
         if spec.dropout and ctx.random is not None:
             drop = lambda w: self.dropout(w, ctx)  # noqa: E731
+        seen = Seen(mask=functools.partial(same_document, ctx, keys["segments"]))
         y = attend(
-            q, keys["keys"], keys["values"], scale=spec.factor(q.shape[-1]), mask=same_document(ctx, keys["segments"]),
-            causal=False, bias=None, softcap=None, sink=None, drop=drop, kernel=self.kernel,
+            q, keys["keys"], keys["values"], scale=spec.factor(q.shape[-1]), seen=seen, bias=None, softcap=None,
+            sink=None, drop=drop, kernel=self.kernel,
         )  # fmt: skip
         return self.out(y.reshape(*x.shape[:2], -1), ctx), state
