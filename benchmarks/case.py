@@ -1,4 +1,4 @@
-"""What is timed: sizes, the update rule and the batches. Equal for every contestant, and free of any framework."""
+"""What is timed: sizes, the update rule, batches and prompts. Equal for every contestant, free of any framework."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,11 @@ import numpy as np
 Batch = dict[str, np.ndarray]
 
 RATE, CLIP, EPSILON, THETA = 1e-3, 1.0, 1e-5, 10000.0
+CHECKED = 5
+"""Updates whose losses are compared before timing."""
+NOISE = {"cpu": 1e-5, "cuda": 1e-3, "tpu": 1e-3}
+"""Largest relative difference of the first loss: float32 noise, and that of the TF32 or bfloat16 products that
+accelerators use for float32. Later losses may differ ten times as much, because AdamW amplifies noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ STYLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One shape in one style on one device.
+    """One shape in one style on one device, to be trained.
 
     ``weights`` are canonical, the same bits for all; ``checkout`` is a contestant's own source, where it has one.
     """
@@ -79,6 +84,60 @@ class Case:
     def parameters(self) -> int:
         """How many a contestant must have."""
         return sum(array.size for array in self.weights.values())
+
+    @property
+    def name(self) -> str:
+        return self.shape.name
+
+    @property
+    def about(self) -> str:
+        """Its sizes in words."""
+        return str(self.shape)
+
+    @property
+    def tokens(self) -> int:
+        """Those of one step."""
+        return self.shape.batch * self.shape.length
+
+    @property
+    def tolerance(self) -> list[float]:
+        """Largest relative difference of each loss that is compared."""
+        return [NOISE[self.device]] + [10 * NOISE[self.device]] * (CHECKED - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing(Case):
+    """Prompts of ``prompt`` tokens that are continued, the most probable token each time, up to the shape's length."""
+
+    prompt: int
+
+    @property
+    def new(self) -> int:
+        """Tokens written after each prompt."""
+        return self.shape.length - self.prompt
+
+    @property
+    def name(self) -> str:
+        return f"{self.shape.name} batch {self.shape.batch}"
+
+    @property
+    def about(self) -> str:
+        return f"{self.shape}; prompts of {self.prompt} tokens, {self.new} new ones"
+
+    @property
+    def tokens(self) -> int:
+        """Those written at a time."""
+        return self.shape.batch
+
+    @property
+    def tolerance(self) -> list[float]:
+        """All must write the same."""
+        return [0.0]
+
+
+def prompts(case: Writing) -> np.ndarray:
+    """Random tokens in host memory, (B, P) int32."""
+    return np.random.default_rng(0).integers(0, case.shape.vocab, (case.shape.batch, case.prompt), dtype=np.int32)
 
 
 def batches(shape: Shape, count: int = 8) -> Sequence[Batch]:

@@ -1,4 +1,4 @@
-"""Who is timed, where each comes from."""
+"""Who is timed when models are trained, and where each comes from."""
 
 import sys
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ class Entry:
         Distributions whose versions are told.
     get
         How one comes by it.
+    apart
+        What it computes otherwise than the rest, and so is not held to what they show.
     """
 
     start: str
@@ -27,15 +29,17 @@ class Entry:
     module: str
     packages: tuple[str, ...]
     get: str
+    apart: str = ""
 
 
 PEERS = "pip install --no-deps -r benchmarks/requirements/peers.txt"
 LEVANTER = "benchmarks/requirements/levanter.txt makes an environment, then --python levanter=ENVIRONMENT/bin/python"
+OWN_JAX, OWN_TORCH = "pip install 'archlab[jax]'", "pip install 'archlab[torch]'"
 JAX, TORCH = ("jax", "jaxlib", "optax"), ("torch",)
 ENTRIES = {
     "archlab-jax": Entry(
         start="peers.archlab_trainers:in_jax", backend="jax", module="archlab_jax", packages=JAX,
-        get="pip install 'archlab[jax]'",
+        get=OWN_JAX,
     ),
     "plain-nnx": Entry(
         start="peers.plain_nnx:pure", backend="jax", module="flax", packages=(*JAX, "flax"), get="pip install flax",
@@ -57,7 +61,7 @@ ENTRIES = {
     ),
     "archlab-torch": Entry(
         start="peers.archlab_trainers:in_torch", backend="torch", module="archlab_torch", packages=TORCH,
-        get="pip install 'archlab[torch]'",
+        get=OWN_TORCH,
     ),
     "nanogpt": Entry(
         start="peers.nanogpt:start", backend="torch", styles=("gpt2",), module="model", packages=TORCH,
@@ -76,7 +80,7 @@ ENTRIES = {
         packages=("x-transformers", *TORCH), get=PEERS,
     ),
 }  # fmt: skip
-OURS = {entry.backend: name for name, entry in ENTRIES.items() if name.startswith("archlab-")}
+OURS = {"jax": "archlab-jax", "torch": "archlab-torch"}
 
 
 @dataclass(frozen=True, kw_only=True)

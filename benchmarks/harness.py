@@ -1,13 +1,13 @@
 """Contestants in processes of their own, timed in turns.
 
-A contestant starts from the case's weights and takes training steps when it is told to. Before anything is
-timed, all must have the same number of parameters and the same losses over the first updates.
+A contestant starts from the case's weights and trains or writes when it is told to. Before anything is timed, all
+must have the same number of parameters and show the same: losses of the first updates, or what they write.
 """
 
 import dataclasses
 import multiprocessing
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,6 @@ import numpy as np
 from case import Case
 from contestant import Report
 from contestants import Entry, Place
-
-NOISE = {"cpu": 1e-5, "cuda": 1e-3, "tpu": 1e-3}
-"""Largest relative difference of the first loss: float32 noise, and that of the TF32 or bfloat16 products that
-accelerators use for float32. Later losses may differ ten times as much, because AdamW amplifies noise."""
 
 
 class VoidComparisonError(Exception):
@@ -45,9 +41,9 @@ class Worker:
         except (EOFError, ConnectionResetError):
             raise VoidComparisonError(f"{self.name} died; its error stands above") from None
 
-    def run(self, steps: int) -> float:
-        """Seconds a step, over ``steps`` steps and the wait for the last loss."""
-        self._pipe.send(steps)
+    def run(self, count: int) -> float:
+        """Seconds a step or a token, over ``count`` steps or generations and the wait for the last result."""
+        self._pipe.send(count)
         return self.receive()
 
     def stop(self) -> None:
@@ -72,34 +68,38 @@ def workers(
             if case.style in entry.styles:
                 running.append(Worker(name, entry, places.get(name, Place()), case))
                 reports[name] = running[-1].receive()  # one after the other: compilations do not disturb each other
-        agree(reports, NOISE[case.device])
+        agree({name: reports[name] for name in reports if not entries[name].apart}, case.tolerance)
         yield running, reports
     finally:
         for worker in running:
             worker.stop()
 
 
-def agree(reports: Mapping[str, Report], noise: float) -> None:
-    """Raise unless all contestants report the parameters and losses of the first one."""
-    (first, wanted), *others = reports.items()
-    for name, found in others:
+def agree(reports: Mapping[str, Report], tolerance: Sequence[float]) -> None:
+    """Raise unless all contestants report the parameters of the first one, and show the same within a tolerance."""
+    first = next(iter(reports), "")
+    for name, found in reports.items():
+        wanted = reports[first]
         if found.parameters != wanted.parameters:
             counts = f"{name} has {found.parameters:,} parameters, {first} has {wanted.parameters:,}"
             raise VoidComparisonError(counts)
-        limits = np.array([noise] + [10 * noise] * (len(wanted.losses) - 1))
-        error = np.abs(np.subtract(found.losses, wanted.losses)) / np.abs(wanted.losses)
-        if not np.all(error <= limits):
+        if found.shown.shape != wanted.shown.shape:
+            raise VoidComparisonError(f"{name} shows {found.shown.shape} numbers, {first} {wanted.shown.shape}")
+        near = np.abs(found.shown - wanted.shown) <= np.array(tolerance) * np.abs(wanted.shown)
+        if not near.all():
+            place = tuple(int(i) for i in np.argwhere(~near)[0])
             raise VoidComparisonError(
-                f"the losses of {name}, {found.losses}, are not those of {first}, {wanted.losses}"
+                f"{name} shows {found.shown[place]} where {first} shows {wanted.shown[place]}, in place {place} of "
+                f"{wanted.shown.shape}; {np.mean(near):.1%} agree"
             )
 
 
-def interleave(running: list[Worker], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds a step for every round and contestant: A B C, A B C, …, after one round that does not count."""
+def interleave(running: list[Worker], rounds: int, count: int) -> dict[str, list[float]]:
+    """Seconds a step or a token by round and contestant: A B C, A B C, …, after one round that does not count."""
     seconds: dict[str, list[float]] = {worker.name: [] for worker in running}
     for turn in range(rounds + 1):
         for worker in running:
-            measured = worker.run(steps)
+            measured = worker.run(count)
             if turn:
                 seconds[worker.name].append(measured)
     return seconds

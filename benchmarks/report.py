@@ -15,43 +15,56 @@ from typing import Any
 
 from case import STYLES, Case
 from contestant import installed
-from contestants import ENTRIES, OURS
+from contestants import OURS, Entry
 from harness import speedup, summary
 from rich.table import Table
 
-COLUMNS = ("shape", "contestant", "ms a step", "tokens/s", "archlab is faster")
 MEANS = ("contestant", "archlab is faster", "shapes")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a script times, in words; ``unit`` is what takes the time that is told."""
+
+    script: str
+    title: str
+    unit: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return "shape", "contestant", f"ms {self.unit}", "tokens/s", "archlab is faster"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Seconds a step of one case, by contestant and round."""
+    """Seconds of one case, by contestant and round; and how much those that stand apart computed like the rest."""
 
     case: Case
     seconds: dict[str, list[float]]
+    alike: dict[str, float]
 
 
-def rows(measured: list[Measured]) -> list[dict[str, Any]]:
+def rows(measured: list[Measured], entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
     """A row for every style, shape and contestant, in numbers."""
     out = []
     for part in measured:
-        shape = part.case.shape
         for contestant, values in part.seconds.items():
-            us = OURS[ENTRIES[contestant].backend]
+            us = OURS[entries[contestant].backend]
             faster = speedup(part.seconds[us], values) if us in part.seconds and us != contestant else None
             time = summary(values)
             out.append(
-                {"style": part.case.style, "shape": shape.name, "contestant": contestant,
-                 "seconds_per_step": asdict(time), "tokens_per_second": shape.batch * shape.length / time.median,
-                 "archlab": us, "speedup": faster and asdict(faster), "rounds": values}
+                {"style": part.case.style, "shape": part.case.name, "contestant": contestant,
+                 "seconds": asdict(time), "tokens_per_second": part.case.tokens / time.median,
+                 "archlab": us, "speedup": faster and asdict(faster), "rounds": values,
+                 "apart": entries[contestant].apart, "alike": part.alike.get(contestant)}
             )  # fmt: skip
     return out
 
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row as text."""
-    time = {name: seconds * 1e3 for name, seconds in row["seconds_per_step"].items()}
+    time = {name: seconds * 1e3 for name, seconds in row["seconds"].items()}
     digits = 3 if time["median"] < 10 else 1
     took = f"{time['median']:.{digits}f} ({time['low']:.{digits}f} – {time['high']:.{digits}f})"
     return [row["shape"], row["contestant"], took, f"{row['tokens_per_second']:,.0f}", _times(row["speedup"])]
@@ -73,11 +86,22 @@ def means(measured: list[dict[str, Any]]) -> list[list[str]]:
     return out
 
 
-def tables(measured: list[dict[str, Any]]) -> list[Table]:
+def apart(measured: list[dict[str, Any]]) -> list[str]:
+    """A line for each that computes something else: what, and how much came out the same."""
+    return [
+        f"{row['contestant']} computes something else: {row['apart']}; {row['alike']:.1%} of what it shows in "
+        f"{row['shape']} is what the others show."
+        for row in measured
+        if row["alike"] is not None
+    ]
+
+
+def tables(measured: list[dict[str, Any]], task: Task) -> list[Table]:
     """For a terminal: a table for each style, without quartiles, and one of its means."""
     out = []
     for style, own in _by_style(measured).items():
-        times = Table(*COLUMNS, title=f"{style}: one training step, medians (--json and --save have the quartiles too)")
+        title = f"{style}: {task.title.lower()}, medians (--json and --save have the quartiles too)"
+        times = Table(*task.columns, title=title, caption="\n".join(apart(own)))
         for row in own:
             times.add_row(*(text.split(" (")[0] for text in cells(row)))
         mean = Table(*MEANS, title=f"{style}: geometric means over shapes")
@@ -117,21 +141,24 @@ def _commit(path: Path) -> str:
     return (git("rev-parse", "--short=12", "HEAD") or "no git checkout") + changed
 
 
-def markdown(measured: list[dict[str, Any]], cases: list[Case], facts: dict[str, str], load: float) -> str:
+def markdown(
+    measured: list[dict[str, Any]], cases: list[Case], facts: dict[str, str], load: float, task: Task
+) -> str:  # fmt: skip
     """The report file."""
-    command = shlex.join(["python", "benchmarks/train_step.py", *map(_without_folder, sys.argv[1:])])
+    command = shlex.join(["python", f"benchmarks/{task.script}.py", *map(_without_folder, sys.argv[1:])])
     lines = [
-        f"# Training step on {facts['hardware']}", "",
+        f"# {task.title} on {facts['hardware']}", "",
         f"Made by `{command}` on {datetime.date.today()}; do not edit. How to read it: "
         "[benchmarks/README.md](../README.md).", "",
-        *(f"- **{name}**: {shape}" for name, shape in {case.shape.name: case.shape for case in cases}.items()),
+        *(f"- **{name}**: {about}" for name, about in {case.name: case.about for case in cases}.items()),
         f"- medians and quartiles of {len(measured[0]['rounds'])} rounds on {cases[0].threads} threads; "
         f"the machine's load average at the start was {load:.2f}", "",
     ]  # fmt: skip
     for style, own in _by_style(measured).items():
         sizes = {case.shape.name: f"{case.parameters:,}" for case in cases if case.style == style}
         counts = ", ".join(f"{count} parameters in {name}" for name, count in sizes.items())
-        lines += [f"## {style}", "", f"{STYLES[style]}; {counts}.", "", *_grid(COLUMNS, map(cells, own)), ""]
+        lines += [f"## {style}", "", f"{STYLES[style]}; {counts}.", "", *_grid(task.columns, map(cells, own)), ""]
+        lines += [line for told in apart(own) for line in (told, "")]
         lines += ["Geometric means over shapes:", "", *_grid(MEANS, means(own)), ""]
     return "\n".join([*lines, *_grid(("what", "version"), map(list, facts.items())), ""])
 
@@ -145,6 +172,6 @@ def _without_folder(word: str) -> str:
     return re.sub(r"^([\w.-]+)=.*[/\\].*$", r"\1=PATH", word)
 
 
-def file_name(facts: dict[str, str]) -> str:
-    """``train_step-<hardware>-<date>.md``."""
-    return f"train_step-{re.sub(r'[^a-z0-9]+', '-', facts['hardware'].lower())}-{datetime.date.today()}.md"
+def file_name(facts: dict[str, str], task: Task) -> str:
+    """``<script>-<hardware>-<date>.md``."""
+    return f"{task.script}-{re.sub(r'[^a-z0-9]+', '-', facts['hardware'].lower())}-{datetime.date.today()}.md"

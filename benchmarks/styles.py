@@ -1,9 +1,10 @@
 """The models that are timed, as archlab's specs, and the weights that every contestant starts from."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from case import EPSILON, STYLES, THETA, Case, Shape
+from case import EPSILON, STYLES, THETA, Case, Shape, Writing
 
 from archlab import weights
 from archlab.activations import GELUErf, SiLU
@@ -79,3 +80,16 @@ def make_case(shape: Shape, style: str, device: str, threads: int) -> Case:
     drawn = weights.initial(MODELS[style](shape).root(), seed=0)
     first = {path: np.asarray(array, dtype=np.float32) for path, array in drawn.items()}
     return Case(shape=shape, style=style, device=device, threads=threads, weights=first)
+
+
+def make_writing(shape: Shape, batch: int, prompt: int, new: int, device: str, threads: int) -> Writing:
+    """A Llama that continues prompts.
+
+    Its matrices are drawn from N(0, 1/width): layers weigh as much as embeddings do, so that a mistake in what a model
+    keeps of earlier tokens changes what it writes.
+    """
+    shape = replace(shape, length=prompt + new, batch=batch)
+    case = make_case(shape, "llama", device, threads)
+    wider = np.float32(shape.width**-0.5 / INIT.std)
+    first = {path: array * wider if path.endswith("kernel") else array for path, array in case.weights.items()}
+    return Writing(shape=shape, style="llama", device=device, threads=threads, weights=first, prompt=prompt)

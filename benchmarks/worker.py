@@ -6,31 +6,25 @@ It needs NumPy and what the contestant imports, nothing else: so it may run in a
 import importlib
 import os
 import sys
-import time
-from itertools import cycle, islice
 from multiprocessing.connection import Connection
 
-from case import Case, batches
-from contestant import Contestant, report
+from case import Case
+from contestant import Timed, report
 
 
 def serve(pipe: Connection) -> None:
-    """Report on the contestant that is asked for, then train as many steps as are asked for, and tell the time."""
+    """Report on the contestant that is asked for, then run as often as is asked for, and tell the time."""
     start, packages, case = pipe.recv()
     confine(case)
     module, _, function = start.partition(":")
-    contestant: Contestant = getattr(importlib.import_module(module), function)(case)
+    contestant: Timed = getattr(importlib.import_module(module), function)(case)
     pipe.send(report(contestant, case, packages))
-    turns = cycle(batches(case.shape))
     while True:
         try:
-            steps = pipe.recv()
+            count = pipe.recv()
         except EOFError:
             return
-        given = list(islice(turns, steps))
-        begin = time.perf_counter()
-        float(contestant.train(given))
-        pipe.send((time.perf_counter() - begin) / steps)
+        pipe.send(contestant.seconds(case, count))
 
 
 def confine(case: Case) -> None:

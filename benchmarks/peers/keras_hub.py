@@ -3,6 +3,8 @@
 A round is one epoch of ``fit`` on batches that a Python generator hands over, so that its steps share what ``fit`` does
 once an epoch. keras-hub's own ``fit`` sends every row through Grain, which takes longer; so that of ``keras.Model``
 around the same inputs and outputs is timed. Its GPT-2's GELU, by tanh as it comes, is set to that by erf.
+
+It writes by its own ``generate`` with its greedy sampler.
 """
 
 import os
@@ -12,11 +14,12 @@ os.environ["KERAS_BACKEND"] = "jax"
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
 import keras
 import keras_hub
 import numpy as np
-from case import ADAMW, CLIP, EPSILON, RATE, THETA, Batch, Case
-from contestant import Contestant
+from case import ADAMW, CLIP, EPSILON, RATE, THETA, Batch, Case, Writing
+from contestant import Contestant, Writer
 
 LAYER = {
     "self_attention/query": "mixer.query", "self_attention/key": "mixer.key", "self_attention/value": "mixer.value",
@@ -36,10 +39,7 @@ KINDS = {"gamma": "scale", "beta": "bias", "scale": "scale", "kernel": "kernel",
 
 def start(case: Case) -> Contestant:
     net = _gpt2(case) if case.style == "gpt2" else _llama(case)
-    variables = net.trainable_variables
-    for variable in variables:
-        array = case.weights[_path(variable.path)]
-        variable.assign(array.reshape(variable.shape))
+    variables = _loaded(net, case)
     optimizer = keras.optimizers.AdamW(
         RATE, beta_1=ADAMW.beta1, beta_2=ADAMW.beta2, epsilon=ADAMW.epsilon, weight_decay=ADAMW.weight_decay,
         global_clipnorm=CLIP,
@@ -58,6 +58,31 @@ def start(case: Case) -> Contestant:
         return net.fit(stream(given), steps_per_epoch=len(given), shuffle=False, verbose=0).history["loss"][-1]
 
     return Contestant(parameters=sum(int(np.prod(v.shape)) for v in variables), train=train)
+
+
+def write(case: Writing) -> Writer:
+    jax.config.update("jax_default_matmul_precision", "highest")
+    net, shape = _llama(case), case.shape
+    variables = _loaded(net, case)
+    net.compile(sampler="greedy", jit_compile=True)
+    seen = np.zeros((shape.batch, shape.length), np.int32)
+    seen[:, : case.prompt] = 1
+
+    def write(prompts: np.ndarray) -> np.ndarray:
+        tokens = np.zeros_like(seen)
+        tokens[:, : case.prompt] = prompts
+        written = net.generate({"token_ids": tokens, "padding_mask": seen}, stop_token_ids=None)
+        return np.asarray(written["token_ids"])[:, case.prompt :]
+
+    return Writer(parameters=sum(int(np.prod(v.shape)) for v in variables), write=write)
+
+
+def _loaded(net: Any, case: Case) -> Any:
+    """The variables of a model, with the weights of the case."""
+    for variable in net.trainable_variables:
+        array = case.weights[_path(variable.path)]
+        variable.assign(array.reshape(variable.shape))
+    return net.trainable_variables
 
 
 def _llama(case: Case) -> Any:

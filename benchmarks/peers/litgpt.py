@@ -1,15 +1,20 @@
-"""Lightning's litgpt: its GPT as Llama, stepped by PyTorch's fused AdamW. GPT-2 it cannot be: it has no positions."""
+"""Lightning's litgpt: its GPT as Llama, stepped by PyTorch's fused AdamW. GPT-2 it cannot be: it has no positions.
+
+It writes by its own loops: ``generate`` for one prompt, which looks at as much of the cache as is filled, and
+``batched_generate_fn`` for several.
+"""
 
 import numpy as np
 import torch
-from case import EPSILON, THETA, Case
-from contestant import Contestant
+from case import EPSILON, THETA, Case, Writing
+from contestant import Contestant, Writer
 from litgpt.config import Config
+from litgpt.generate import base
 from litgpt.model import GPT
 from litgpt.utils import chunked_cross_entropy
 
 from peers.hf_names import hf_weights, joint
-from peers.torch_loop import load, loop, set_up
+from peers.torch_loop import load, loop, set_up, tensor
 
 NAMES = {
     "input_layernorm": "norm_1", "self_attn.o_proj": "attn.proj", "post_attention_layernorm": "norm_2",
@@ -19,6 +24,36 @@ NAMES = {
 
 def start(case: Case) -> Contestant:
     set_up(case)
+    net = _model(case)
+
+    def loss_of(tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return chunked_cross_entropy(net(tokens), targets, chunk_size=0)
+
+    return loop(case, net, loss_of)
+
+
+def write(case: Writing) -> Writer:
+    torch.set_num_threads(case.threads)
+    net, shape = _model(case).to(case.device).eval(), case.shape
+    net.set_kv_cache(batch_size=shape.batch, device=torch.device(case.device))
+
+    def one(prompt: torch.Tensor) -> torch.Tensor:
+        return base.generate(net, prompt[0], shape.length, temperature=0.0, include_prompt=False)[None]
+
+    def several(prompts: torch.Tensor) -> torch.Tensor:
+        tokens = base.batched_generate_fn(
+            net, prompts, shape.length, sample_args={"temperature": 0.0}, include_prompt=False, include_eos=False
+        )
+        return torch.stack([torch.cat(column) for column in tokens], dim=1)
+
+    loop = one if shape.batch == 1 else several
+    return Writer(
+        parameters=sum(p.numel() for p in net.parameters()),
+        write=lambda prompts: loop(tensor(prompts, case.device)).cpu().numpy(),
+    )
+
+
+def _model(case: Case) -> GPT:
     shape = case.shape
     config = Config(
         block_size=shape.length, n_layer=shape.layers, n_embd=shape.width, vocab_size=shape.vocab,
@@ -28,11 +63,7 @@ def start(case: Case) -> Contestant:
     )  # fmt: skip
     net = GPT(config)
     load(net, _weights(case))
-
-    def loss_of(tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return chunked_cross_entropy(net(tokens), targets, chunk_size=0)
-
-    return loop(case, net, loss_of)
+    return net
 
 
 def _weights(case: Case) -> dict[str, np.ndarray]:
