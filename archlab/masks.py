@@ -1,8 +1,69 @@
 """Which keys a query may see: one function of positions and documents."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Visibility = Literal["causal", "bidirectional", "prefix"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a query sees of its own document by where it and the key stand.
+
+    visibility, window
+        See :func:`visible`.
+    chunk
+        See :func:`same_chunk`.
+    """
+
+    visibility: Visibility
+    window: int | None = None
+    chunk: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether a row of one document needs no mask but, at most, the causal one."""
+        return self.window is None and self.chunk is None and self.visibility != "prefix"
+
+    def allows(self, queries: Any, keys: Any, prefix: Any = None) -> Any:
+        """Whether queries at positions see keys at positions, arrays whose shapes fit; True where they always do."""
+        seen: Any = True
+        if self.visibility != "bidirectional":
+            seen = keys <= queries
+            if self.visibility == "prefix" and prefix is not None:
+                seen = seen | (keys < prefix)
+        if self.window is not None:
+            seen = seen & (abs(queries - keys) < self.window)
+        if self.chunk is not None:
+            seen = seen & (queries // self.chunk == keys // self.chunk)
+        return seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Which keys the queries of one call see, in the forms that kernels take.
+
+    mask
+        Makes (B, T, S) booleans; None where ``causal`` says it all (T = S) or everything is seen.
+    sight, ctx
+        The rule behind it where queries and keys are the tokens of ``ctx``; None where keys are others, as of a cache.
+    """
+
+    mask: Callable[[], Any] | None = None
+    causal: bool = False
+    sight: Sight | None = None
+    ctx: Any = None
+
+    @classmethod
+    def own(cls, ctx: Any, sight: Sight, mask: Callable[[], Any]) -> "Seen":
+        """What the tokens of ``ctx`` see of each other."""
+        whole = ctx.plain and sight.whole
+        return cls(mask=None if whole else mask, causal=whole and sight.visibility == "causal", sight=sight, ctx=ctx)
+
+    def dense(self) -> Any:
+        """(B, T, S), or None."""
+        return None if self.mask is None else self.mask()
 
 
 def visible(
@@ -17,16 +78,9 @@ def visible(
     Always within one document, never padding (segment 0). "causal": s ≤ t. "prefix": s ≤ t or s in the
     document's prefix. ``window`` w: |t − s| < w, so a token sees w positions with its own.
     """
-    queries, keys = ctx.positions[:, :, None], key_positions[:, None, :]
-    mask = same_document(ctx, key_segments)
-    if visibility != "bidirectional":
-        allowed = keys <= queries
-        if visibility == "prefix" and ctx.prefix is not None:
-            allowed = allowed | (keys < ctx.prefix[:, :, None])
-        mask = mask & allowed
-    if window is not None:
-        mask = mask & (ctx.xp.abs(queries - keys) < window)
-    return mask
+    prefix = None if ctx.prefix is None else ctx.prefix[:, :, None]
+    rule = Sight(visibility=visibility, window=window)
+    return same_document(ctx, key_segments) & rule.allows(ctx.positions[:, :, None], key_positions[:, None, :], prefix)
 
 
 def same_chunk(ctx: Any, chunk: int, key_positions: Any) -> Any:

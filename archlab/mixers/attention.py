@@ -7,7 +7,7 @@ import numpy as np
 from archlab.activations import Activation, Sigmoid
 from archlab.inits import Init, Normal
 from archlab.layers import Linear
-from archlab.masks import Visibility, same_chunk, sees_later, visible, visible_pairs
+from archlab.masks import Sight, Visibility, same_chunk, sees_later, visible, visible_pairs
 from archlab.mixers.multi_head import MultiHead
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
@@ -75,6 +75,11 @@ class Attention(MultiHead):
         if self.window is None or self.chunk is None:
             return self.window or self.chunk
         return min(self.window, self.chunk)
+
+    @property
+    def sight(self) -> Sight:
+        """What a query sees by where it and the keys stand."""
+        return Sight(visibility=self.visibility, window=self.window, chunk=self.chunk)
 
     def parts(self, width: int) -> Parts:
         size = self.size(width)
