@@ -1,5 +1,6 @@
 """Scaled dot-product attention behind one signature."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,7 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from archlab.errors import InputError
+from archlab.masks import Seen
 from archlab.ops import masked_softmax, upcast
+from archlab.policy import Policy
+from archlab_jax.kernels import splash
+from archlab_jax.runtime import devices
 
 FUSED_LACKS = ("bias", "softcap", "dropout", "sink")
 
@@ -27,41 +32,74 @@ def attend(
     v: Any,
     *,
     scale: float,
-    mask: Any | None,
-    causal: bool,
+    seen: Seen,
     bias: Any | None,
     softcap: float | None,
     sink: Any | None,
     drop: Callable[[Any], Any] | None,
-    kernel: str,
+    policy: Policy,
 ) -> Any:
-    """softmax(cap(q kᵀ · scale + bias)) v.
+    """softmax(cap(q kᵀ · scale + bias)) v over the keys that are ``seen``, by the policy's kernel.
 
-    q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``mask`` (B, T, S) says which keys are seen; None
-    where ``causal`` says it all (T = S, every row sees itself) or everything is seen. ``bias`` (B, H, T, S).
-    ``sink`` (H) scores that each row sees too, without a value. ``drop`` is applied to the weights. Rows that see
-    nothing give 0.
+    q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``bias`` (B, H, T, S). ``sink`` (H) scores that each row sees
+    too, without a value. ``drop`` is applied to the weights. Rows that see nothing give 0.
     """
     asked = {"bias": bias is not None, "softcap": softcap, "dropout": drop, "sink": sink is not None}
-    check_kernel(kernel, asked, "attention")
-    simple = not any(asked.values())
-    if kernel == "fused" or (kernel == "auto" and simple and _has_cudnn(q)):
-        return _fused(q, k, v, scale, mask, causal)
-    return _dense(q, k, v, scale, mask, causal, bias, softcap, sink, drop)
+    check_kernel(policy.attention, asked, "attention")
+    kernel = pick(q, k, seen, asked, policy) if policy.attention == "auto" else policy.attention
+
+    def dense(q: Any, k: Any, v: Any) -> Any:
+        return _dense(q, k, v, scale, seen.dense(), seen.causal, bias, softcap, sink, drop)
+
+    if kernel == "splash":
+        return splash.attend(q, k, v, scale=scale, seen=seen, softcap=softcap, policy=policy, otherwise=dense)
+    return _fused(q, k, v, scale, seen, policy) if kernel == "fused" else dense(q, k, v)
 
 
-def _has_cudnn(q: Any) -> bool:
-    return jax.default_backend() == "gpu" and q.dtype in (jnp.bfloat16, jnp.float16)
+def pick(q: Any, k: Any, seen: Seen, asked: Mapping[str, Any], policy: Policy) -> str:
+    """The kernel that "auto" stands for: cuDNN's on GPUs, the splash kernel on TPUs, else plain products."""
+    device = devices(policy)[0]
+    lacking = {feature for feature in FUSED_LACKS if asked[feature]}
+    if not lacking and cudnn_takes(q, k, seen, device):
+        return "fused"
+    if device.platform == "tpu" and not lacking - {"softcap"} and splash.takes(q, k, seen, policy):
+        return "splash"
+    return "dense"
 
 
-def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any | None, causal: bool) -> Any:
-    implementation: Any = "cudnn" if _has_cudnn(q) else "xla"
+def cudnn_takes(q: Any, k: Any, seen: Seen, device: Any) -> bool:
+    """Whether cuDNN's attention runs there: JAX raises for what it cannot do, and says so nowhere before.
+
+    Heads of up to 256 numbers from Hopper on and 128 before it, a multiple of 8; with a mask lengths are even.
+    """
+    if device.platform != "gpu" or "cuda" not in device.client.platform_version:
+        return False
+    size, most = q.shape[-1], 256 if float(device.compute_capability) >= 9.0 else 128
+    even = (q.shape[1] % 2 == 0 and k.shape[1] % 2 == 0) or seen.mask is None or _window(seen) is not None
+    return q.dtype in (jnp.bfloat16, jnp.float16) and size % 8 == 0 and size <= most and even
+
+
+def _window(seen: Seen) -> int | None:
+    """The window of whole rows under a causal mask: cuDNN leaves out what lies before it, where it is told so."""
+    sight = seen.sight
+    bare = sight is not None and seen.ctx.plain and sight.visibility == "causal" and sight.chunk is None
+    return sight.window if sight is not None and bare else None
+
+
+def _fused(q: Any, k: Any, v: Any, scale: float, seen: Seen, policy: Policy) -> Any:
+    cudnn = cudnn_takes(q, k, seen, devices(policy)[0])
+    attention = functools.partial(
+        jax.nn.dot_product_attention, q, k, v, scale=scale, implementation="cudnn" if cudnn else "xla"
+    )
+    window = _window(seen)
+    if window is not None:
+        return attention(is_causal=True, local_window_size=(window - 1, 0))
+    mask = seen.dense()
     if mask is None:
-        return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=causal, implementation=implementation)
-    seen = jnp.any(mask, axis=-1)  # a row that sees nothing is let see everything, then set to 0
-    opened = (mask | ~seen[..., None])[:, None]
-    out = jax.nn.dot_product_attention(q, k, v, mask=opened, scale=scale, implementation=implementation)
-    return jnp.where(seen[:, :, None, None], out, 0)
+        return attention(is_causal=seen.causal)
+    some = jnp.any(mask, axis=-1)  # a row that sees nothing is let see everything, then set to 0
+    out = attention(mask=(mask | ~some[..., None])[:, None])
+    return jnp.where(some[:, :, None, None], out, 0)
 
 
 def _dense(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from archlab.masks import same_chunk, visible
+from archlab.masks import Seen, same_chunk, visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_jax.kernels.attention import attend, check_kernel
@@ -21,9 +21,9 @@ class Attention(Module):
 
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
-        self.kernel, spec = builder.policy.attention, part.spec
+        self.policy, spec = builder.policy, part.spec
         asked = {"bias": spec.score_bias, "softcap": spec.softcap, "dropout": spec.dropout, "sink": spec.sink}
-        check_kernel(self.kernel, asked, path)
+        check_kernel(self.policy.attention, asked, path)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         q, k, v = self.spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
@@ -33,13 +33,13 @@ class Attention(Module):
         elif self.spec.selection:
             keys, state = self.remember(k, v, ctx, state)
             y = self.spec.attend(View(self), q, keys, ctx)
-        elif state is None and ctx.plain and self.spec.reach is None and self.spec.visibility != "prefix":
-            y = self.attend(q, k, v, ctx, mask=None, causal=self.spec.visibility == "causal")
         else:
-            keys, state = self.remember(k, v, ctx, state)
-            mask = visible(ctx, self.spec.visibility, self.spec.window, keys["positions"], keys["segments"])
-            mask = mask & same_chunk(ctx, self.spec.chunk, keys["positions"]) if self.spec.chunk else mask
-            y = self.attend(q, keys["keys"], keys["values"], ctx, mask=mask, positions=keys["positions"])
+            keys = {"keys": k, "values": v, "positions": ctx.positions}
+            seen = Seen.own(ctx, self.spec.sight, lambda: self.mask(ctx, ctx.positions, ctx.documents))
+            if state is not None:
+                keys, state = self.remember(k, v, ctx, state)
+                seen = Seen(mask=functools.partial(self.mask, ctx, keys["positions"], keys["segments"]))
+            y = self.attend(q, keys, ctx, seen)
         return self.spec.leave(View(self), y, x, ctx), state
 
     def bare(self, ctx: Any) -> bool:
@@ -48,20 +48,22 @@ class Attention(Module):
         extra = spec.score_bias or spec.softcap or spec.sink or dropped or spec.visibility == "prefix"
         return not extra and hasattr(self.selection, "attend")
 
-    def attend(
-        self, q: Any, k: Any, v: Any, ctx: Any, *, mask: Any, causal: bool = False, positions: Any = None
-    ) -> Any:
+    def mask(self, ctx: Any, positions: Any, segments: Any) -> Any:
+        """(B, T, S): which keys are seen, by where they stand."""
+        mask = visible(ctx, self.spec.visibility, self.spec.window, positions, segments)
+        return mask & same_chunk(ctx, self.spec.chunk, positions) if self.spec.chunk else mask
+
+    def attend(self, q: Any, keys: dict[str, Any], ctx: Any, seen: Seen) -> Any:
         """(B, T, H, K) by the policy's kernel."""
         spec, bias, drop = self.spec, None, None
         if spec.score_bias:
-            positions = ctx.positions if positions is None else positions
             like = jnp.zeros((), jnp.promote_types(q.dtype, jnp.float32))
-            bias = self.score_bias(spec.heads, ctx, positions, like)
+            bias = self.score_bias(spec.heads, ctx, keys["positions"], like)
         if spec.dropout and ctx.random is not None:
             drop = lambda w: self.dropout(w.reshape(w.shape[0], -1, *w.shape[3:]), ctx).reshape(w.shape)  # noqa: E731
         return attend(
-            q, k, v, scale=spec.factor(q.shape[-1]), mask=mask, causal=causal, bias=bias,
-            softcap=spec.softcap, sink=self.sink[...] if spec.sink else None, drop=drop, kernel=self.kernel,
+            q, keys["keys"], keys["values"], scale=spec.factor(q.shape[-1]), seen=seen, bias=bias,
+            softcap=spec.softcap, sink=self.sink[...] if spec.sink else None, drop=drop, policy=self.policy,
         )  # fmt: skip
 
     def remember(self, k: Any, v: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
