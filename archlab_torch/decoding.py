@@ -14,7 +14,7 @@ from archlab.policy import Policy
 from archlab.sampling import Sampling
 from archlab.weights import DTYPES, check
 from archlab_torch.kernels import namespace as xp
-from archlab_torch.layers import Linear
+from archlab_torch.layers import pack
 from archlab_torch.module import to_numpy
 from archlab_torch.program import Program
 from archlab_torch.runtime import precision
@@ -33,9 +33,7 @@ class Decoder(decoding.Decoder):
         self.state = self.program.initial_state(batch, length)
         self.known: set[Any] = set()  # what turns have been compiled for
         self.turn = self._compiled() if policy.compile else self._turn
-        for part in self.program.module.modules():
-            if isinstance(part, Linear):
-                part.pack(batch)
+        pack(self.program.module, rows=batch)
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         own, where = (

@@ -30,11 +30,8 @@ class Linear(nn.Linear):
         self.float8 = float8.takes(builder.policy, spec, part.width)
         if self.float8:
             rounded.check(builder.device)
-        self.packed: Any = None
-
-    def pack(self, rows: int) -> None:
-        """Lay the weight out for inputs of ``rows`` rows, where that is faster. Nothing may train it after that."""
-        self.packed = Packed(self.weight, rows) if Packed.takes(self.weight) and not self.float8 else None
+        self.packed: Packed | None = None  # this map, or
+        self.joined: Packed | None = None  # this map and those that are always called beside it
 
     @property
     def kernel(self) -> Any:
@@ -44,7 +41,7 @@ class Linear(nn.Linear):
     def forward(self, x: Any, ctx: Any) -> Any:  # type: ignore[override]
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         if self.packed is not None and x.dtype == self.packed.dtype:
-            return self.packed(x, bias)
+            return self.packed(x)
         if not self.float8:
             return linear(x, weight, bias)
         y = rounded.matmul(x, weight)
@@ -53,13 +50,40 @@ class Linear(nn.Linear):
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
     """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
+    sizes = [linear.spec.features for linear in linears]
+    if linears[0].joined is not None and ctx.records is None and x.dtype == linears[0].joined.dtype:
+        return linears[0].joined(x).split(sizes, dim=-1)
     biased = linears[0].spec.bias
     apart = any(linear.spec.bias != biased or linear.float8 for linear in linears)
     if apart or ctx.records is not None or not specs.side_by_side(x, linears):
         return [linear(x, ctx) for linear in linears]
-    weight = torch.cat([linear.weight.to(x.dtype) for linear in linears])
-    bias = torch.cat([linear.bias.to(x.dtype) for linear in linears]) if biased else None
-    return linear(x, weight, bias).split([linear.spec.features for linear in linears], dim=-1)
+    return linear(x, *_joined(linears, x.dtype)).split(sizes, dim=-1)
+
+
+def _joined(linears: Sequence[Linear], dtype: torch.dtype) -> tuple[Any, Any]:
+    """Weight and bias of maps side by side."""
+    weight = torch.cat([linear.weight.to(dtype) for linear in linears])
+    biased = linears[0].bias is not None
+    return weight, torch.cat([linear.bias.to(dtype) for linear in linears]) if biased else None
+
+
+def pack(module: nn.Module, rows: int) -> None:
+    """Lay all linear maps out for inputs of ``rows`` rows, where that is faster. Nothing may train them after that.
+
+    A module says by ``beside`` which of its maps it calls by :func:`joint`; these become one.
+    """
+    for part in module.modules():
+        for names in getattr(part, "beside", ()):
+            linears = [getattr(part, name) for name in names]
+            if all(_packs(one) and one.spec.bias == linears[0].spec.bias for one in linears):
+                linears[0].joined = Packed(*_joined(linears, linears[0].weight.dtype), rows)
+    for part in module.modules():
+        if isinstance(part, Linear) and _packs(part):
+            part.packed = Packed(part.weight, part.bias, rows)
+
+
+def _packs(linear: Any) -> bool:
+    return isinstance(linear, Linear) and not linear.float8 and Packed.takes(linear.weight)
 
 
 @natives.register(specs.Embedding)

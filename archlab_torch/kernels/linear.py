@@ -31,14 +31,15 @@ def product(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 class Packed:
-    """A copy of a weight, laid out by oneDNN for inputs of ``rows`` rows: x → x Wᵀ + b, without derivative.
+    """A copy of a linear map, laid out by oneDNN for inputs of ``rows`` rows: x → x Wᵀ + b, without derivative.
 
-    Compilers see one operator that knows the weight by a number: they cannot hold a tensor in oneDNN's layout.
+    Compilers see one operator that knows the map by a number: they cannot hold a tensor in oneDNN's layout.
     """
 
-    def __init__(self, weight: torch.Tensor, rows: int) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, rows: int) -> None:
         self.features, self.dtype = weight.shape[0], weight.dtype
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+        self.bias = None if bias is None else bias.detach()
         self.number = next(_numbers)
         _packed[self.number] = self
 
@@ -47,27 +48,26 @@ class Packed:
         """Whether oneDNN has a layout for ``weight``."""
         return _is_plain(weight) and weight.dtype == torch.float32
 
-    def __call__(self, x: Any, bias: Any) -> Any:
+    def __call__(self, x: Any) -> Any:
         if torch.compiler.is_compiling():
-            return torch.ops.archlab.packed_linear(x, bias, self.number, self.features)
-        return product(x, self.weight, bias)
+            return torch.ops.archlab.packed_linear(x, self.number, self.features)
+        return product(x, self.weight, self.bias)
 
 
 _numbers = itertools.count()
 _packed: "weakref.WeakValueDictionary[int, Packed]" = weakref.WeakValueDictionary()
-_library = torch.library.Library(
-    "archlab", "DEF"
-)  # plain registration: a call costs less than by torch.library.custom_op
-_library.define("packed_linear(Tensor x, Tensor? bias, int number, int features) -> Tensor")
+_library = torch.library.Library("archlab", "DEF")  # by hand: a call costs less than by torch.library.custom_op
+_library.define("packed_linear(Tensor x, int number, int features) -> Tensor")
 
 
 @torch.library.impl(_library, "packed_linear", "CPU")
-def _packed_linear(x: Any, bias: Any, number: int, features: int) -> Any:
-    return product(x, _packed[number].weight, bias)
+def _packed_linear(x: Any, number: int, features: int) -> Any:
+    found = _packed[number]
+    return product(x, found.weight, found.bias)
 
 
 @torch.library.register_fake("archlab::packed_linear", lib=_library)
-def _shape(x: Any, bias: Any, number: int, features: int) -> Any:
+def _shape(x: Any, number: int, features: int) -> Any:
     return x.new_empty((*x.shape[:-1], features))
 
 

@@ -17,6 +17,8 @@ from archlab_torch.module import Builder, Module, natives
 class Attention(Module):
     """softmax(q kᵀ · scale + bias) v over the visible keys."""
 
+    beside = (("query", "key", "value"),)
+
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
         self.kernel = builder.policy.attention

@@ -1,0 +1,18 @@
+"""The gated linear unit, with its two input products as one."""
+
+from typing import Any
+
+from archlab.channels import glu as specs
+from archlab_torch.layers import joint
+from archlab_torch.module import Module, natives
+
+
+@natives.register(specs.GLU)
+class GLU(Module):
+    """y = (f(x W_gate) ⊙ (x W_up + c)) W_down."""
+
+    beside = (("gate", "up"),)
+
+    def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
+        gate, up = joint((self.gate, self.up), x, ctx)
+        return self.spec.join(self, gate, up, ctx), state
