@@ -6,16 +6,22 @@ import torch
 
 from archlab.chunks import SIZE
 from archlab.mixers import gated_delta_net as specs
-from archlab_torch.kernels import chunks
-from archlab_torch.module import Module, natives
+from archlab.spec import Part
+from archlab_torch.kernels import chunks, fla
+from archlab_torch.module import Builder, Module, natives
 
 
 @natives.register(specs.GatedDeltaNet)
 class GatedDeltaNet(Module):
     """S_t = α_t S_{t−1} (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ;  o_t = S_t q_t."""
 
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        super().build(part, builder, path)
+        name = "gated delta rule" if part.spec.decay else "delta rule"
+        self.kernel = fla.chosen(name, in_chunks, builder, part.spec.key_size, part.spec.value_size)
+
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        return self.spec.forward(self, x, ctx, state, in_chunks)
+        return self.spec.forward(self, x, ctx, state, fla.parallel(self.kernel, in_chunks, ctx))
 
 
 def in_chunks(q: Any, k: Any, v: Any, beta: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:

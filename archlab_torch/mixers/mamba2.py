@@ -6,16 +6,21 @@ import torch
 
 from archlab.chunks import SIZE
 from archlab.mixers import mamba2 as specs
-from archlab_torch.kernels import chunks
-from archlab_torch.module import Module, natives
+from archlab.spec import Part
+from archlab_torch.kernels import chunks, fla
+from archlab_torch.module import Builder, Module, natives
 
 
 @natives.register(specs.Mamba2)
 class Mamba2(Module):
     """S_t = α_t S_{t−1} + Δ_t x_t b_tᵀ;  o_t = S_t c_t + d x_t."""
 
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        super().build(part, builder, path)
+        self.kernel = fla.chosen("mamba 2", in_chunks, builder, part.spec.state_size, part.spec.head_size)
+
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        return self.spec.forward(self, x, ctx, state, in_chunks)
+        return self.spec.forward(self, x, ctx, state, fla.parallel(self.kernel, in_chunks, ctx))
 
 
 def in_chunks(q: Any, k: Any, v: Any, decay: Any, same: Any, memory: Any) -> tuple[Any, Any]:

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from archlab.mixers import rwkv7 as specs
-from archlab_torch.kernels import chunks
-from archlab_torch.module import Module, natives
+from archlab.spec import Part
+from archlab_torch.kernels import chunks, fla
+from archlab_torch.module import Builder, Module, natives
 
 SIZE = 16  # a chunk's decays multiply up to e^−9.7 at most: their inverse loses nothing in float32
 
@@ -15,8 +16,13 @@ SIZE = 16  # a chunk's decays multiply up to e^−9.7 at most: their inverse los
 class RWKV7(Module):
     """S_t = S_{t−1} (diag(w_t) − κ_tᵀ (a_t ⊙ κ_t)) + v_tᵀ k_t;  o_t = S_t r_t."""
 
+    def build(self, part: Part, builder: Builder, path: str) -> None:
+        super().build(part, builder, path)
+        size = part.spec.size(part.width)
+        self.kernel = fla.chosen("rwkv 7", in_chunks, builder, size, size)
+
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        return self.spec.forward(self, x, ctx, state, in_chunks)
+        return self.spec.forward(self, x, ctx, state, fla.parallel(self.kernel, in_chunks, ctx))
 
 
 def in_chunks(r: Any, decay: Any, k: Any, v: Any, removal: Any, taken: Any, same: Any, memory: Any) -> tuple[Any, Any]:
