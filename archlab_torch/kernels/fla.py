@@ -97,23 +97,29 @@ class Runs(NamedTuple):
         return cls(offsets, begin // length, begin % length == 0, starts.sum(dim=1).cumsum(0) - 1)
 
 
-def chosen(name: str, own: Recurrence, builder: Builder, key_size: int, value_size: int) -> Kernel | None:
-    """The kernel for the mechanism ``name`` of a module that is being built; None where ``own`` form is to run."""
+Run = Callable[..., tuple[Any, Any]]
+"""A kernel as a recurrence of a call: its context, then the inputs of the mixer's own form."""
+
+
+def chosen(name: str, own: Recurrence, builder: Builder, key_size: int, value_size: int) -> Run | None:
+    """The kernel for the mechanism ``name`` of a module that is being built; None where its ``own`` form is to run."""
     policy, device = builder.policy, builder.device
     if policy.attention != "auto" or device.type not in DEVICES or policy.compute not in DTYPES:
         return None
-    return _passed(name, own, device, policy.compute, key_size, value_size)
+    kernel = _passed(name, own, device, policy.compute, key_size, value_size)
+    if kernel is None:
+        return None
+
+    def of_call(ctx: Any, *inputs: Any) -> tuple[Any, Any]:
+        runs = None if ctx.plain else ctx.once("runs of documents", lambda: Runs.of(ctx.documents))
+        return run(kernel, runs, ctx.dtype, *inputs)
+
+    return torch.compiler.disable(of_call)  # here, since it imports for seconds
 
 
-def parallel(kernel: Kernel | None, own: Recurrence, ctx: Any) -> Recurrence:
+def parallel(kernel: Run | None, own: Recurrence, ctx: Any) -> Recurrence:
     """The recurrence of a call."""
-    return own if kernel is None else functools.partial(_of_call, kernel, ctx)
-
-
-@torch.compiler.disable
-def _of_call(kernel: Kernel, ctx: Any, *inputs: Any) -> tuple[Any, Any]:
-    runs = None if ctx.plain else ctx.once("runs of documents", lambda: Runs.of(ctx.documents))
-    return run(kernel, runs, ctx.dtype, *inputs)
+    return own if kernel is None else functools.partial(kernel, ctx)
 
 
 def run(kernel: Kernel, runs: Runs | None, dtype: torch.dtype, *inputs: Any) -> tuple[Any, Any]:
