@@ -6,6 +6,7 @@ import torch
 
 from archlab import rotary as specs
 from archlab.spec import Part
+from archlab_torch.kernels.turn import turn
 from archlab_torch.module import Builder, Module, natives
 from archlab_torch.norms import wide_dtype
 
@@ -22,18 +23,14 @@ class RoPE(Module):
     def forward(self, x: Any, ctx: Any) -> Any:
         dtype = wide_dtype(x)
         if torch.compiler.is_compiling():  # which fuses the turn with what it is for
-            cos, sin = self.turn(dtype, ctx)
+            cos, sin = self.angles(dtype, ctx)
         else:
-            cos, sin = ctx.once((self.spec, x.shape[-1], dtype), lambda: self.turn(dtype, ctx))
-        half = self.spec.layout == "half"
+            cos, sin = ctx.once((self.spec, x.shape[-1], dtype), lambda: self.angles(dtype, ctx))
         wide = x[..., : self.size].to(dtype)
-        a, b = wide.chunk(2, dim=-1) if half else (wide[..., 0::2], wide[..., 1::2])
-        turned = (a * cos - b * sin, b * cos + a * sin)
-        y = torch.cat(turned, dim=-1) if half else torch.stack(turned, dim=-1).flatten(-2)
-        y = y.to(x.dtype)
+        y = turn(wide, cos, sin, half=self.spec.layout == "half").to(x.dtype)
         return y if self.size == x.shape[-1] else torch.cat([y, x[..., self.size :]], dim=-1)
 
-    def turn(self, dtype: torch.dtype, ctx: Any) -> tuple[Any, Any]:
+    def angles(self, dtype: torch.dtype, ctx: Any) -> tuple[Any, Any]:
         """(cos, sin) of each pair's phase, (B, T, 1, R/2), or (1, T, 1, R/2) where rows are alike."""
         rates = self.rates.to(dtype)
         if isinstance(self.spec.scaling, specs.LengthScaling):

@@ -21,7 +21,7 @@ from archlab_torch.losses import Chunks, cross_entropy, summed
 from archlab_torch.module import from_numpy, to_numpy
 from archlab_torch.optim import rule, rule_of_all
 from archlab_torch.program import Program
-from archlab_torch.runtime import SOURCES, precision
+from archlab_torch.runtime import SOURCES, keep_memory, precision
 
 
 class Trainer:
@@ -34,6 +34,7 @@ class Trainer:
         self.model, self.policy, self.clip, self.seed, self.loss = model, policy, clip, seed, loss
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
+        keep_memory(self.program.device)
         check_backward(policy.attention, self.program.device)
         self.params = [slot.tensor for slot in self.program.slots]
         self.counted = [slot.tensor for slot in self.program.slots if slot.param.rule is None]

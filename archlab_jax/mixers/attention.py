@@ -75,6 +75,12 @@ class Attention(Module):
         if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
             return specs.extended(jnp, state, new), specs.appended(ctx, state, new)
         start = state["index"] % slots
-        put = jax.vmap(functools.partial(lax.dynamic_update_slice_in_dim, axis=0))
-        kept = {n: put(state[n], new[n].astype(state[n].dtype), start) for n in new}
+        kept = {n: _put(state[n], new[n].astype(state[n].dtype), start) for n in new}
         return kept, updated(state, **kept, index=state["index"] + count)
+
+
+def _put(kept: Any, new: Any, start: Any) -> Any:
+    """``kept`` (B, S, …) with ``new`` (B, T, …) from slot ``start`` (B) on."""
+    if kept.shape[0] == 1:  # one row is a slice; of several with places of their own XLA makes a scatter
+        return lax.dynamic_update_slice_in_dim(kept, new, start[0], axis=1)
+    return jax.vmap(functools.partial(lax.dynamic_update_slice_in_dim, axis=0))(kept, new, start)
