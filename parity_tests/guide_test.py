@@ -70,7 +70,8 @@ def programs(page):
 
 
 @pytest.mark.parametrize(
-    ("program", "output"), [*programs("models.md"), *programs("optimizers.md"), *programs("weights.md")]
+    ("program", "output"),
+    [param for page in ("models", "optimizers", "weights", "generation") for param in programs(f"{page}.md")],
 )
 def test_pages_print_what_they_say(program, output, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
