@@ -25,6 +25,7 @@ def takes(policy: "Policy", linear: "Linear", width: int) -> bool:
     sides = (width, linear.features)
     return (
         policy.matmul == "float8"
+        and policy.weights == "float"
         and all(side % MULTIPLE == 0 for side in sides)
         and not any(axis.startswith(EXACT) for axis in linear.axes.split())
     )

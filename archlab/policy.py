@@ -41,6 +41,9 @@ class Policy(Config):
         Precision of float32 matrix products on devices that could use less: "highest" is true float32,
         "default" what the device prefers (TF32 or bfloat16 passes on GPUs and TPUs). "float8" rounds what linear maps
         multiply to 8 bits (:mod:`archlab.float8`) on GPUs that have such products; CPUs compute the same, slowly.
+    weights
+        How decoders hold the kernels of linear maps (:mod:`archlab.quantization`): "float" as ``param`` says, "int8" or
+        "int4" in as many bits, with scales; products are then in ``compute``. Nothing trains under these.
     layers
         Repeated layers in one compiled loop ("scan") or written out ("unroll"); PyTorch always writes them out.
     remat
@@ -52,8 +55,9 @@ class Policy(Config):
     loss_chunk
         Places of each row whose logits exist at a time in training; null makes them all at once.
     attention
-        The kernel: "auto" picks the device's best, "dense" is plain matrix products, "fused" the framework's
-        fused kernel, "flex" PyTorch's FlexAttention.
+        The kernel: "auto" picks the device's best (docs/performance.md has them), and flash-linear-attention's for
+        recurrent mixers in PyTorch on GPUs, "dense" is plain matrix products, "fused" the framework's fused kernel,
+        "flex" PyTorch's FlexAttention.
     random
         Where dropout's masks come from: "fast" is each framework's own generator, "portable" one generator for all,
         so that training with dropout agrees between backends, meshes and ways to compile; it takes longer to draw.
@@ -69,6 +73,7 @@ class Policy(Config):
     compute: Dtype = "float32"
     output: Dtype = "float32"
     matmul: Literal["default", "highest", "float8"] = "default"
+    weights: Literal["float", "int8", "int4"] = "float"
     layers: Literal["scan", "unroll"] = "unroll"
     remat: Remat | tuple[Remat, ...] = "none"
     accumulate: int = 1

@@ -15,6 +15,7 @@ from archlab.losses import TokenLoss
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
 from archlab.policy import Mesh, Policy
+from archlab.quantization import check_float
 from archlab.reference import Result, result, tokens_seen
 from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
@@ -40,6 +41,7 @@ class JaxBackend:
         weights: Mapping[str, np.ndarray] | None = None, width: int | None = None,
     ) -> Module:  # fmt: skip
         """An ``nnx.Module``; under a float64 policy call it inside ``jax.enable_x64(True)``."""
+        check_float(policy)
         width = width_of(spec, width)
         weights = starting_weights(spec, width, seed, weights)
         with precision(policy):
@@ -76,6 +78,7 @@ class JaxBackend:
         self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], cotangent: np.ndarray, *,
         policy: Policy = Policy(), width: int | None = None, capture: bool = False,
     ) -> tuple[Weights, Result]:  # fmt: skip
+        check_float(policy)
         program = self._program(spec, inputs, policy, width)
         with precision(policy):
             x, where = program.arguments(inputs)
@@ -89,6 +92,7 @@ class JaxBackend:
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
         policy: Policy = Policy(), seed: int = 0, loss: TokenLoss = TokenLoss(),
     ) -> Trainer:  # fmt: skip
+        check_float(policy)
         keep_programs()
         return Trainer(model, weights, optimizer, clip, policy, seed, loss)
 

@@ -9,6 +9,7 @@ import numpy as np
 from archlab import float8
 from archlab import layers as specs
 from archlab.ops import upcast
+from archlab.quantization import format_of
 from archlab.spec import Part
 from archlab_jax.kernels import float8 as rounded
 from archlab_jax.kernels.linear import matmul
@@ -31,20 +32,32 @@ class Linear(Module):
 
     def __init__(self, part: Part, builder: Builder, path: str) -> None:
         super().__init__(part, builder, path)
+        self.kernel.set_metadata(form=format_of(builder.policy, part.spec, part.width))
         self.float8 = float8.takes(builder.policy, part.spec, part.width)
         if self.float8:
             rounded.check(devices(builder.policy)[0])
 
+    @property
+    def plain(self) -> bool:
+        """Whether it multiplies by its kernel as it is."""
+        return not self.float8 and self.kernel.form is None
+
     def forward(self, x: Any, ctx: Any) -> Any:
-        product = rounded.matmul if self.float8 else matmul
-        y = product(x, self.kernel[...].astype(x.dtype))
+        y = self.product(x)
         return broadcast(jnp.add, y, self.bias[...]) if self.spec.bias else y
+
+    def product(self, x: Any) -> Any:
+        """x W."""
+        if self.kernel.form is not None:
+            return self.kernel.get_value().matmul(x)
+        product = rounded.matmul if self.float8 else matmul
+        return product(x, self.kernel[...].astype(x.dtype))
 
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
     """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
     biased = linears[0].spec.bias
-    apart = any(linear.spec.bias != biased or linear.float8 for linear in linears)
+    apart = any(linear.spec.bias != biased or not linear.plain for linear in linears)
     if apart or ctx.records is not None or not specs.side_by_side(x, linears):
         return [linear(x, ctx) for linear in linears]
     kernels = [linear.kernel[...].astype(x.dtype) for linear in linears]

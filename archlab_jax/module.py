@@ -12,6 +12,7 @@ from flax import nnx
 from archlab.natives import Natives
 from archlab.policy import Policy
 from archlab.spec import Param, Part, join
+from archlab_jax.kernels.quantization import held
 
 natives = Natives("jax")
 
@@ -58,14 +59,14 @@ class Builder:
         return nnx.data(None) if child is None else self.module(child, path)
 
     def param(self, param: Param, path: str) -> nnx.Param:
-        """The variable at ``path``; it remembers its canonical paths and its logical axes."""
+        """The variable at ``path``; it remembers its canonical paths, its logical axes and how a program holds it."""
         paths = self.paths(path)
         arrays = [self.weights[p] for p in paths]
         stacked = self.turns is not None
         value = np.stack(arrays) if stacked else arrays[0]
         axes = f"L {param.axes}".strip() if stacked else param.axes
         dtype = jnp.dtype(self.policy.param)
-        return nnx.Param(jnp.asarray(value, dtype=dtype), paths=paths, axes=axes, stacked=stacked)
+        return nnx.Param(jnp.asarray(value, dtype=dtype), paths=paths, axes=axes, stacked=stacked, form=None)
 
     def paths(self, path: str) -> tuple[str, ...]:
         """The canonical paths of the parameters that the variable at ``path`` holds."""
@@ -126,13 +127,17 @@ class Split:
         return nnx.merge(self.graph, jax.tree.unflatten(self._tree, leaves))
 
     def pack(self, weights: Mapping[str, np.ndarray], dtype: Any) -> list[Any]:
-        """Canonical arrays in the leaves' order and layout; None where there is none for a leaf."""
+        """Canonical arrays in the leaves' order and layout; None where there is none for a leaf.
+
+        A variable with a ``form`` (:class:`archlab.quantization.Format`) gets a tuple of arrays that hold it so.
+        """
         return [self._join(v, weights, dtype) if v.paths[0] in weights else None for v in self.variables]
 
     @staticmethod
-    def _join(variable: nnx.Variable, weights: Mapping[str, np.ndarray], dtype: Any) -> np.ndarray:
+    def _join(variable: nnx.Variable, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
         arrays = [np.asarray(weights[path]) for path in variable.paths]
-        return (np.stack(arrays) if variable.stacked else arrays[0]).astype(dtype)
+        array = np.stack(arrays) if variable.stacked else arrays[0]
+        return array.astype(dtype) if variable.form is None else held(array, variable.form)
 
     def unpack(self, leaves: list[Any]) -> dict[str, np.ndarray]:
         """Arrays in the leaves' order and layout by canonical path; those that are None are left out."""

@@ -127,8 +127,14 @@ def place_params(variables: list[Any], leaves: list[Any], policy: Policy) -> lis
     return [None if leaf is None else _place(v, leaf, policy) for v, leaf in zip(variables, leaves, strict=True)]
 
 
-def _place(variable: Any, leaf: np.ndarray, policy: Policy) -> jax.Array:
-    alike = leaf.shape == variable.get_value().shape and policy.mesh.size > 1
+def _place(variable: Any, leaf: Any, policy: Policy) -> Any:
+    if isinstance(leaf, tuple):  # a kernel as integers and scales, of its own axes
+        return type(leaf)(*(_put(variable, part, policy, alike=True) for part in leaf))
+    return _put(variable, leaf, policy, alike=leaf.shape == variable.get_value().shape)
+
+
+def _put(variable: Any, leaf: np.ndarray, policy: Policy, *, alike: bool) -> jax.Array:
+    alike = alike and policy.mesh.size > 1
     spec = PartitionSpec(*placement(variable.axes, leaf.shape, policy.mesh)) if alike else PartitionSpec()
     return jax.device_put(leaf, NamedSharding(mesh_of(policy), spec))
 

@@ -16,6 +16,7 @@ from archlab.losses import TokenLoss
 from archlab.model import Model
 from archlab.optim.optimizer import Optimizer
 from archlab.policy import Mesh, Policy
+from archlab.quantization import check_float
 from archlab.reference import Result, result, tokens_seen
 from archlab.spec import Spec
 from archlab.weights import DTYPES, Weights
@@ -42,6 +43,7 @@ class TorchBackend:
         weights: Mapping[str, np.ndarray] | None = None, width: int | None = None,
     ) -> Any:  # fmt: skip
         """An ``nn.Module``."""
+        check_float(policy)
         width = width_of(spec, width)
         return programs.build(spec, width, policy, starting_weights(spec, width, seed, weights))
 
@@ -74,6 +76,7 @@ class TorchBackend:
         self, spec: Spec, weights: Mapping[str, np.ndarray], inputs: Mapping[str, Any], cotangent: np.ndarray, *,
         policy: Policy = Policy(), width: int | None = None, capture: bool = False,
     ) -> tuple[Weights, Result]:  # fmt: skip
+        check_float(policy)
         program = self._program(spec, weights, inputs, policy, width)
         check_backward(policy.attention, program.device)
         dtype = DTYPES[policy.output if isinstance(spec, Model) else policy.compute]
@@ -94,6 +97,7 @@ class TorchBackend:
         self, model: Model, *, weights: Mapping[str, np.ndarray], optimizer: Optimizer, clip: float | None,
         policy: Policy = Policy(), seed: int = 0, loss: TokenLoss = TokenLoss(),
     ) -> Trainer:  # fmt: skip
+        check_float(policy)
         return Trainer(model, weights, optimizer, clip, policy, seed, loss)
 
     def decoder(

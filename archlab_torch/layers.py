@@ -9,9 +9,11 @@ from torch import nn
 
 from archlab import float8
 from archlab import layers as specs
+from archlab.quantization import format_of
 from archlab.spec import Part, join
 from archlab_torch.kernels import float8 as rounded
 from archlab_torch.kernels.linear import Packed, linear
+from archlab_torch.kernels.quantization import Held, held
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -23,8 +25,14 @@ class Linear(nn.Linear):
         spec = part.spec
         super().__init__(part.width, spec.features, bias=spec.bias, device="meta")
         self.spec, self.width, self.path = spec, part.width, path
-        params = spec.params(part.width)
-        builder.param(self, "weight", params["kernel"], join(path, "kernel"), transposed=True)
+        params, form = spec.params(part.width), format_of(builder.policy, spec, part.width)
+        self.held: Held | None = None
+        if form is None:
+            builder.param(self, "weight", params["kernel"], join(path, "kernel"), transposed=True)
+        else:
+            dtype = getattr(torch, builder.policy.compute)
+            self.register_parameter("weight", None)
+            self.held = held(builder.weights[join(path, "kernel")], form, builder.device, dtype)
         if spec.bias:
             builder.param(self, "bias", params["bias"], join(path, "bias"))
         self.float8 = float8.takes(builder.policy, spec, part.width)
@@ -38,13 +46,18 @@ class Linear(nn.Linear):
         """(in, out), the canonical name and layout."""
         return self.weight.T
 
+    @property
+    def plain(self) -> bool:
+        """Whether it multiplies by its weight as it is."""
+        return not self.float8 and self.held is None
+
     def forward(self, x: Any, ctx: Any) -> Any:  # type: ignore[override]
-        weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
         if self.packed is not None and x.dtype == self.packed.dtype:
             return self.packed(x)
-        if not self.float8:
-            return linear(x, weight, bias)
-        y = rounded.matmul(x, weight)
+        if self.plain:
+            return linear(x, self.weight.to(x.dtype), bias)
+        y = rounded.matmul(x, self.weight.to(x.dtype)) if self.held is None else self.held(x)
         return y if bias is None else y + bias
 
 
@@ -54,7 +67,7 @@ def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
     if linears[0].joined is not None and ctx.records is None and x.dtype == linears[0].joined.dtype:
         return linears[0].joined(x).split(sizes, dim=-1)
     biased = linears[0].spec.bias
-    apart = any(linear.spec.bias != biased or linear.float8 for linear in linears)
+    apart = any(linear.spec.bias != biased or not linear.plain for linear in linears)
     if apart or ctx.records is not None or not specs.side_by_side(x, linears):
         return [linear(x, ctx) for linear in linears]
     return linear(x, *_joined(linears, x.dtype)).split(sizes, dim=-1)
@@ -83,7 +96,7 @@ def pack(module: nn.Module, rows: int) -> None:
 
 
 def _packs(linear: Any) -> bool:
-    return isinstance(linear, Linear) and not linear.float8 and Packed.takes(linear.weight)
+    return isinstance(linear, Linear) and linear.plain and Packed.takes(linear.weight)
 
 
 @natives.register(specs.Embedding)

@@ -1,5 +1,6 @@
 """``archlab generate``: text from a trained run."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ EXAMPLES = (
     "archlab generate runs/large --prompt 'def ' --draft runs/small --lookahead 6",
     "archlab generate downloads/gpt2 --prompt 'The sea' --backend jax",
 )
+
+
+class Weights(StrEnum):
+    """``policy.weights``."""
+
+    float = "float"
+    int8 = "int8"
+    int4 = "int4"
 
 
 def command(
@@ -35,6 +44,9 @@ def command(
         float | None, typer.Option(help="Only the tokens that reach this probability together.", show_default="all")
     ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds draw equally, on every backend.")] = 0,
+    weights: Annotated[
+        Weights, typer.Option(help="How the matrices are held: in integers they take a quarter, or an eighth.")
+    ] = Weights.float,
     draft: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +89,7 @@ def command(
         max_new_tokens=max_new_tokens,
         stop=opened.stop,
         sampling=sampling,
-        policy=opened.policy,
+        policy=opened.policy.replace(weights=weights.value),
         draft=None if small is None else Draft(model=small.model, weights=small.weights(), lookahead=lookahead),
         on_text=show,
     )

@@ -32,8 +32,8 @@ class Cell(Module):
         return y, self.spec.remember(state, segments, carry)
 
     def fits(self, ctx: Any) -> bool:
-        """Whether the layer can run: there are no intermediates to show, and no graph that a compiler could read."""
-        return ctx.records is None and not torch.compiler.is_compiling()
+        """Whether the layer can run: no intermediates to show, no graph for a compiler to read, weights in floats."""
+        return ctx.records is None and not torch.compiler.is_compiling() and self.input.plain
 
 
 def run(
