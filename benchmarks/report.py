@@ -104,10 +104,11 @@ def tables(measured: list[dict[str, Any]], task: Task) -> list[Table]:
         times = Table(*task.columns, title=title, caption="\n".join(apart(own)))
         for row in own:
             times.add_row(*(text.split(" (")[0] for text in cells(row)))
-        mean = Table(*MEANS, title=f"{style}: geometric means over shapes")
-        for line in means(own):
-            mean.add_row(*line)
-        out += [times, mean]
+        out.append(times)
+        if lines := means(own):
+            out.append(Table(*MEANS, title=f"{style}: geometric means over shapes"))
+            for line in lines:
+                out[-1].add_row(*line)
     return out
 
 
@@ -159,7 +160,8 @@ def markdown(
         counts = ", ".join(f"{count} parameters in {name}" for name, count in sizes.items())
         lines += [f"## {style}", "", f"{STYLES[style]}; {counts}.", "", *_grid(task.columns, map(cells, own)), ""]
         lines += [line for told in apart(own) for line in (told, "")]
-        lines += ["Geometric means over shapes:", "", *_grid(MEANS, means(own)), ""]
+        if compared := means(own):
+            lines += ["Geometric means over shapes:", "", *_grid(MEANS, compared), ""]
     return "\n".join([*lines, *_grid(("what", "version"), map(list, facts.items())), ""])
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One GPU of a Slurm node: what archlab bench says of a config, and the comparison of training steps.
+# One GPU of a Slurm node: what archlab bench says of a config, and the comparisons of training steps and of decoding.
 #
 #     sbatch benchmarks/launch/slurm.sh                          # configs/tiny_gpt.py
 #     sbatch --partition=gpu benchmarks/launch/slurm.sh configs/hybrid.yaml policy.compute=bfloat16
@@ -24,5 +24,6 @@ srun .venv/bin/archlab bench "$@" policy.device=gpu --backend both --decode \
   --json "$out/bench.json" --save "$out/bench.md" --profile "$out/traces"
 
 peers=()
-if [[ -n "${NANOGPT:-}" ]]; then peers=(--nanogpt "$NANOGPT"); fi
+if [[ -n "${NANOGPT:-}" ]]; then peers=(--peer "nanogpt=$NANOGPT"); fi
 srun .venv/bin/python benchmarks/train_step.py --device cuda "${peers[@]}" --json "$out/train_step.json"
+srun .venv/bin/python benchmarks/decode.py --device cuda --json "$out/decode.json"

@@ -28,8 +28,10 @@ remote 'rm -rf archlab && mkdir -p archlab/out && tar -xzf archlab.tar.gz -C arc
 arguments=$(printf '%q ' "$@")
 remote "cd archlab && .venv/bin/archlab bench $arguments policy.device=tpu --backend jax --apart --decode \
   --json out/bench.json --save out/bench.md --profile out/traces"
-remote "cd archlab && for one in archlab-jax 'plain NNX'; do
-  .venv/bin/python benchmarks/train_step.py --device tpu --only \"\$one\" --json \"out/train_step-\${one// /-}.json\"; done"
+remote "cd archlab && for one in archlab-jax plain-nnx; do
+  .venv/bin/python benchmarks/train_step.py --device tpu --only \$one --json out/train_step-\$one.json; done"
+remote "cd archlab && for one in archlab-jax plain-jax; do
+  .venv/bin/python benchmarks/decode.py --device tpu --only \$one --json out/decode-\$one.json; done"
 
 results="benchmarks/results/tpu-$name"
 mkdir -p "$results"
