@@ -6,6 +6,14 @@ WRITERS = {
     "archlab-jax": Entry(
         start="peers.archlab_writers:in_jax", backend="jax", module="archlab_jax", packages=JAX, get=OWN_JAX,
     ),
+    "archlab-jax.int8": Entry(
+        start="peers.archlab_writers:jax_int8", backend="jax", module="archlab_jax", packages=JAX, get=OWN_JAX,
+        apart="weights in 8 bits",
+    ),
+    "archlab-jax.int4": Entry(
+        start="peers.archlab_writers:jax_int4", backend="jax", module="archlab_jax", packages=JAX, get=OWN_JAX,
+        apart="weights in 4 bits",
+    ),
     "plain-jax": Entry(
         start="peers.plain_scan:start", backend="jax", module="jax", packages=JAX, get="pip install jax",
     ),
@@ -18,6 +26,14 @@ WRITERS = {
     ),
     "archlab-torch.compiled": Entry(
         start="peers.archlab_writers:compiled", backend="torch", module="archlab_torch", packages=TORCH, get=OWN_TORCH,
+    ),
+    "archlab-torch.int8": Entry(
+        start="peers.archlab_writers:torch_int8", backend="torch", module="archlab_torch", packages=TORCH,
+        get=OWN_TORCH, apart="weights in 8 bits",
+    ),
+    "archlab-torch.int4": Entry(
+        start="peers.archlab_writers:torch_int4", backend="torch", module="archlab_torch", packages=TORCH,
+        get=OWN_TORCH, apart="weights in 4 bits",
     ),
     "plain-torch": Entry(
         start="peers.plain_torch:start", backend="torch", module="torch", packages=TORCH, get="pip install torch",

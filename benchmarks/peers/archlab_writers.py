@@ -14,7 +14,7 @@ GREEDY = Sampling(temperature=0.0)
 
 
 def in_jax(case: Writing) -> Writer:
-    return _start("jax", case, _policy(case))
+    return start("jax", case, _policy(case))
 
 
 def in_torch(case: Writing) -> Writer:
@@ -23,6 +23,22 @@ def in_torch(case: Writing) -> Writer:
 
 def compiled(case: Writing) -> Writer:
     return _in_torch(case, _policy(case).replace(compile=True))
+
+
+def jax_int8(case: Writing) -> Writer:
+    return start("jax", case, _policy(case).replace(weights="int8"))
+
+
+def jax_int4(case: Writing) -> Writer:
+    return start("jax", case, _policy(case).replace(weights="int4"))
+
+
+def torch_int8(case: Writing) -> Writer:
+    return _in_torch(case, _policy(case).replace(weights="int8"))
+
+
+def torch_int4(case: Writing) -> Writer:
+    return _in_torch(case, _policy(case).replace(weights="int4"))
 
 
 def _policy(case: Writing) -> Policy:
@@ -34,10 +50,11 @@ def _in_torch(case: Writing, policy: Policy) -> Writer:
     import torch
 
     torch.set_num_threads(case.threads)
-    return _start("torch", case, policy)
+    return start("torch", case, policy)
 
 
-def _start(backend: str, case: Writing, policy: Policy) -> Writer:
+def start(backend: str, case: Writing, policy: Policy) -> Writer:
+    """A decoder of ``backend`` under ``policy``."""
     decoder = find_backend(backend).decoder(
         MODELS[case.style](case.shape), case.weights, batch=case.shape.batch, length=case.shape.length,
         policy=policy,
