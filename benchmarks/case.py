@@ -135,6 +135,17 @@ class Writing(Case):
         return [0.0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rounded(Writing):
+    """The same with parameters and activations in ``compute``."""
+
+    compute: str
+
+    @property
+    def name(self) -> str:
+        return f"{super().name} {self.compute}"
+
+
 def prompts(case: Writing) -> np.ndarray:
     """Random tokens in host memory, (B, P) int32."""
     return np.random.default_rng(0).integers(0, case.shape.vocab, (case.shape.batch, case.prompt), dtype=np.int32)

@@ -9,6 +9,7 @@ import typer
 EXAMPLES = (
     "archlab generate runs/first --prompt 'def '",
     "archlab generate runs/first --prompt 'def ' --prompt 'import ' --temperature 0 --backend jax --json",
+    "archlab generate runs/large --prompt 'def ' --weights int8",
     "archlab generate runs/large --prompt 'def ' --draft runs/small --lookahead 6",
     "archlab generate downloads/gpt2 --prompt 'The sea' --backend jax",
 )
@@ -45,7 +46,7 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds draw equally, on every backend.")] = 0,
     weights: Annotated[
-        Weights, typer.Option(help="How the matrices are held: in integers they take a quarter, or an eighth.")
+        Weights, typer.Option(help="How the matrices are held; in integers they take a quarter of float32, or a sixth.")
     ] = Weights.float,
     draft: Annotated[
         Path | None,

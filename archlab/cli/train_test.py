@@ -73,6 +73,16 @@ def test_train_eval_resume_generate(config, tmp_path, capfd):
     assert one == streamed
 
 
+def test_weights_in_integers_are_asked_for_by_name(config, capfd, monkeypatch):
+    run(capfd, "train", config, "train.steps=2", "--backend", "one", "--out", "run")
+    seen = []
+    monkeypatch.setattr("archlab.generation.generate", lambda *args, policy, **rest: seen.append(policy.weights) or [])
+    for options in ((), ("--weights", "int4")):
+        assert run(capfd, "generate", "run", "--prompt", "a", *options)[0] == 0
+    assert seen == ["float", "int4"]
+    assert "'int8', 'int4'" in run(capfd, "generate", "run", "--prompt", "a", "--weights", "int3")[2]
+
+
 def test_a_run_directory_gets_a_name(config, capfd, tmp_path):
     status, out, _ = run(capfd, "train", config, "train.steps=2", "--backend", "two", "--json")
     assert status == 0
