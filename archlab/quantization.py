@@ -11,14 +11,13 @@ fast as these are read.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
-    from archlab.layers import Linear
     from archlab.policy import Policy
 
 
@@ -52,8 +51,8 @@ class Quantized:
         return grouped.reshape(self.codes.shape)
 
 
-def format_of(policy: "Policy", linear: "Linear", width: int) -> Format | None:
-    """How the kernel of ``linear`` of ``width`` inputs is held; None for floats.
+def format_of(policy: "Policy", linear: Any, width: int) -> Format | None:
+    """How the kernel of ``linear``, an :class:`archlab.layers.Linear` of ``width`` inputs, is held; None for floats.
 
     Those stay that come from a low rank, which are small and which latent attention reads as matrices, those that
     choose experts, and those whose groups would not come out even.

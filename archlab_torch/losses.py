@@ -12,7 +12,7 @@ from archlab.losses import TokenLoss
 
 def cross_entropy(logits: Any, targets: Any, how: TokenLoss, weights: Any = None) -> tuple[Any, Any, Any]:
     """(Σ loss, Σ nll, number of targets ≥ 0) of logits (B, T, V), in float32 at least."""
-    return summed(token_losses(logits, targets, how), targets, weights)
+    return _sums(token_losses(logits, targets, how), targets, weights)
 
 
 def token_losses(logits: Any, targets: Any, how: TokenLoss) -> Any:
@@ -29,10 +29,12 @@ def token_losses(logits: Any, targets: Any, how: TokenLoss) -> Any:
 
 
 def summed(losses: Any, targets: Any, weights: Any = None) -> tuple[Any, Any, Any]:
-    """(Σ loss, Σ nll, number of targets ≥ 0) of losses (B, T, 2), each times its weight (B, T) where there are any.
+    """(Σ loss, Σ nll, number of targets ≥ 0) of losses (B, T, 2), each times its weight (B, T) where there are any."""
+    return _sums(losses * (targets >= 0)[..., None], targets, weights)
 
-    Losses are 0 where a target is below 0.
-    """
+
+def _sums(losses: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """:func:`summed` of losses that are 0 where a target is below 0."""
     losses = losses if weights is None else losses * weights[..., None].to(losses.dtype)
     total, nll = losses.sum(dim=(0, 1))
     return total, nll, (targets >= 0).sum()

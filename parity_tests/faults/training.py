@@ -22,8 +22,8 @@ forward = patches.forward
 function = patches.function
 
 
-def detached_bias(right, self, x, ctx):
-    return right(self, x, ctx) if self.bias is None else F.linear(x, self.weight, self.bias.detach())
+def detached_bias(right):
+    return lambda x, weight, bias=None: right(x, weight, None if bias is None else bias.detach())
 
 
 def untied_gradient(patch):
@@ -248,7 +248,7 @@ STEP = torch_training.Trainer
 FAULTS = [
     Fault(
         "no gradient of biases",
-        forward(torch_layers.Linear, detached_bias),
+        function(torch_layers, "linear", detached_bias),
         GPT,
         by="gradients",
         named="no gradient reaches any Linear's bias",
