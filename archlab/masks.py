@@ -11,10 +11,12 @@ Visibility = Literal["causal", "bidirectional", "prefix"]
 class Sight:
     """What a query sees of its own document by where it and the key stand.
 
-    visibility, window
-        See :func:`visible`.
+    visibility
+        "causal": s ≤ t. "prefix": s ≤ t or s in the document's prefix. "bidirectional": everything.
+    window
+        w: |t − s| < w, so a token sees w positions with its own.
     chunk
-        See :func:`same_chunk`.
+        c: query and key stand in the same c positions of their document.
     """
 
     visibility: Visibility
@@ -66,26 +68,11 @@ class Seen:
         return None if self.mask is None else self.mask()
 
 
-def visible(
-    ctx: Any,
-    visibility: Visibility,
-    window: int | None,
-    key_positions: Any,
-    key_segments: Any,
-) -> Any:
-    """(B, T, S) booleans: true where query t may see key s.
-
-    Always within one document, never padding (segment 0). "causal": s ≤ t. "prefix": s ≤ t or s in the
-    document's prefix. ``window`` w: |t − s| < w, so a token sees w positions with its own.
-    """
+def visible(ctx: Any, sight: Sight, key_positions: Any, key_segments: Any) -> Any:
+    """(B, T, S) booleans: true where query t may see key s: within one document, never padding (segment 0)."""
     prefix = None if ctx.prefix is None else ctx.prefix[:, :, None]
-    rule = Sight(visibility=visibility, window=window)
-    return same_document(ctx, key_segments) & rule.allows(ctx.positions[:, :, None], key_positions[:, None, :], prefix)
-
-
-def same_chunk(ctx: Any, chunk: int, key_positions: Any) -> Any:
-    """(B, T, S) booleans: true where query and key stand in the same ``chunk`` positions of their document."""
-    return ctx.positions[:, :, None] // chunk == key_positions[:, None, :] // chunk
+    allowed = sight.allows(ctx.positions[:, :, None], key_positions[:, None, :], prefix)
+    return same_document(ctx, key_segments) & allowed
 
 
 def same_document(ctx: Any, key_segments: Any) -> Any:

@@ -1,5 +1,6 @@
 """Every attention kernel that a backend has on a CPU, against the definition; accelerators' as far as CPUs run them."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from archlab.errors import InputError
 from archlab.inputs import document_positions
-from archlab.masks import Seen, Sight, same_chunk, visible
+from archlab.masks import Seen, Sight, visible
 from archlab.mixers.attention import attention_example
 from archlab.norms import RMSNorm
 from archlab.parity.bench import Bench
@@ -115,8 +116,10 @@ SIGHTS = [
 def seen_in(module, context, sight, where):
     """What is seen in a backend's context of rows of 128 tokens."""
     ctx = context(module, ROWS.shape, where)
-    mask = visible(ctx, sight.visibility, sight.window, ctx.positions, ctx.documents)
-    mask = mask & same_chunk(ctx, sight.chunk, ctx.positions) if sight.chunk else mask
+    mask = visible(ctx, dataclasses.replace(sight, chunk=None), ctx.positions, ctx.documents)
+    if sight.chunk:
+        chunks = ctx.positions // sight.chunk
+        mask = mask & (chunks[:, :, None] == chunks[:, None, :])
     return Seen.own(ctx, sight, lambda: mask), mask
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from archlab.activations import Activation, Sigmoid
 from archlab.inits import Init, Normal
 from archlab.layers import Linear
-from archlab.masks import Sight, Visibility, same_chunk, sees_later, visible, visible_pairs
+from archlab.masks import Sight, Visibility, sees_later, visible, visible_pairs
 from archlab.mixers.multi_head import MultiHead
 from archlab.norms import LayerNorm, RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
@@ -156,9 +156,7 @@ class Attention(MultiHead):
 
     def seen(self, m: Any, q: Any, keys: dict[str, Any], ctx: Any) -> Any:
         """(B, 1 or H, T, S) booleans: which keys a query sees."""
-        mask = visible(ctx, self.visibility, self.window, keys["positions"], keys["segments"])
-        mask = mask & same_chunk(ctx, self.chunk, keys["positions"]) if self.chunk else mask
-        mask = mask[:, None, :, :]
+        mask = visible(ctx, self.sight, keys["positions"], keys["segments"])[:, None, :, :]
         return m.selection(q, ctx, keys, mask) if self.selection else mask
 
     def softmax(self, m: Any, scores: Any, mask: Any, ctx: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from archlab.inits import FanInNormal, Init
 from archlab.layers import Dropout, Linear
-from archlab.masks import Visibility, sees_later, visible, visible_pairs
+from archlab.masks import Sight, Visibility, sees_later, visible, visible_pairs
 from archlab.mixers.attention import appended, extended
 from archlab.norms import RMSNorm
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
@@ -56,6 +56,11 @@ class LatentAttention(Mixer):
         self.require(self.window is None or self.window > 0, "window", "must be > 0, or null for none")
         self.require(self.scale is None or self.scale > 0, "scale", "must be > 0, or null for 1/√size")
         self.require(0 <= self.dropout < 1, "dropout", "must lie in [0, 1)")
+
+    @property
+    def sight(self) -> Sight:
+        """What a query sees by where it and the keys stand."""
+        return Sight(visibility=self.visibility, window=self.window)
 
     def parts(self, width: int) -> Parts:
         queries = self.heads * (self.content_size + self.rotary_size)
@@ -122,7 +127,7 @@ class LatentAttention(Mixer):
         xp = ctx.xp
         rotary = einsum(upcast(xp, turned), upcast(xp, seen["rotary_keys"]), "B T H K, B S K -> B H T S")
         scale = 1.0 / math.sqrt(self.content_size + self.rotary_size) if self.scale is None else self.scale
-        mask = visible(ctx, self.visibility, self.window, seen["positions"], seen["segments"])
+        mask = visible(ctx, self.sight, seen["positions"], seen["segments"])
         return xp.astype(masked_softmax(xp, (scores + rotary) * scale, mask[:, None, :, :]), turned.dtype)
 
     def sees_later(self) -> str | None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from archlab.masks import Seen, same_chunk, visible
+from archlab.masks import Seen, visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_jax.kernels.attention import attend, check_kernel
@@ -26,32 +26,28 @@ class Attention(Module):
         check_kernel(self.policy.attention, asked, path)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        q, k, v = self.spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
-        if self.spec.selection and state is None and ctx.plain and self.bare(ctx):
-            scale, causal = self.spec.factor(q.shape[-1]), self.spec.visibility == "causal"
+        spec = self.spec
+        q, k, v = spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
+        if spec.selection and state is None and ctx.plain and self.bare(ctx):
+            scale, causal = spec.factor(q.shape[-1]), spec.visibility == "causal"
             y = self.selection.attend(q, k, v, scale=scale, causal=causal)
-        elif self.spec.selection:
+        elif spec.selection:
             keys, state = self.remember(k, v, ctx, state)
-            y = self.spec.attend(View(self), q, keys, ctx)
+            y = spec.attend(View(self), q, keys, ctx)
         else:
             keys = {"keys": k, "values": v, "positions": ctx.positions}
-            seen = Seen.own(ctx, self.spec.sight, lambda: self.mask(ctx, ctx.positions, ctx.documents))
+            seen = Seen.own(ctx, spec.sight, lambda: visible(ctx, spec.sight, ctx.positions, ctx.documents))
             if state is not None:
                 keys, state = self.remember(k, v, ctx, state)
-                seen = Seen(mask=functools.partial(self.mask, ctx, keys["positions"], keys["segments"]))
+                seen = Seen(mask=functools.partial(visible, ctx, spec.sight, keys["positions"], keys["segments"]))
             y = self.attend(q, keys, ctx, seen)
-        return self.spec.leave(View(self), y, x, ctx), state
+        return spec.leave(View(self), y, x, ctx), state
 
     def bare(self, ctx: Any) -> bool:
         """Whether a selection's own kernel can do all that is asked."""
         spec, dropped = self.spec, self.spec.dropout and ctx.random is not None
         extra = spec.score_bias or spec.softcap or spec.sink or dropped or spec.visibility == "prefix"
         return not extra and hasattr(self.selection, "attend")
-
-    def mask(self, ctx: Any, positions: Any, segments: Any) -> Any:
-        """(B, T, S): which keys are seen, by where they stand."""
-        mask = visible(ctx, self.spec.visibility, self.spec.window, positions, segments)
-        return mask & same_chunk(ctx, self.spec.chunk, positions) if self.spec.chunk else mask
 
     def attend(self, q: Any, keys: dict[str, Any], ctx: Any, seen: Seen) -> Any:
         """(B, T, H, K) by the policy's kernel."""

@@ -51,14 +51,14 @@ def opened(*args):
     return seen | ~seen.any(dim=-1, keepdim=True)
 
 
-def everything_seen(ctx, visibility, window, positions, segments):
+def everything_seen(ctx, sight, positions, segments):
     ones = torch.ones_like(ctx.positions)
-    return visible(ctx.replace(segments=ones), visibility, window, positions, torch.ones_like(segments))
+    return visible(ctx.replace(segments=ones), sight, positions, torch.ones_like(segments))
 
 
-def aligned_top_left(ctx, visibility, window, positions, segments):
+def aligned_top_left(ctx, sight, positions, segments):
     start = torch.arange(ctx.positions.shape[1]).expand_as(ctx.positions)
-    return visible(ctx.replace(positions=start), visibility, window, positions, segments)
+    return visible(ctx.replace(positions=start), sight, positions, segments)
 
 
 def one_slot(right, self, k, v, ctx, state):
@@ -89,7 +89,7 @@ FAULTS = [
     ),
     Fault(
         "the next token is seen",
-        mask(lambda c, v, w, p, s: visible(c, v, w, p - 1, s)),
+        mask(lambda c, sight, p, s: visible(c, sight, p - 1, s)),
         WIDE,
         named="a query sees the position after it",
     ),

@@ -51,8 +51,8 @@ def another_mask(trial: ForwardTrial) -> Iterator[ForwardTrial]:
 
 
 def _shifted(step: int) -> Callable[..., Any]:
-    def visible(ctx: Any, visibility: Any, window: Any, positions: Any, segments: Any) -> Any:
-        return masks.visible(ctx, visibility, window, positions + step, segments)
+    def visible(ctx: Any, sight: Any, positions: Any, segments: Any) -> Any:
+        return masks.visible(ctx, sight, positions + step, segments)
 
     return visible
 
