@@ -39,11 +39,12 @@ class Decoder(ABC):
         of an encoder for example, that come once.
         """
         segments = np.ones_like(tokens) if segments is None else segments
-        rest = tokens.shape[1] % piece if piece else 0
-        for start in range(rest - piece if rest else 0, tokens.shape[1], piece) if piece else (0,):
-            part = slice(max(start, 0), None if piece is None else start + piece)
-            logits = self._take(tokens[:, part], segments[:, part], first)
-            first = {}
+        length = tokens.shape[1]
+        piece = piece or length
+        start = 0
+        for end in range(length % piece or piece, length + 1, piece):  # what is not a whole piece comes first
+            logits = self._take(tokens[:, start:end], segments[:, start:end], first)
+            start, first = end, {}
         return logits
 
     def step(self, tokens: np.ndarray) -> np.ndarray:

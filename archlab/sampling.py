@@ -32,7 +32,7 @@ class Sampling(Config):
         self.require(self.top_p is None or 0 < self.top_p <= 1, "top_p", "must lie in (0, 1] or be null")
 
     def probabilities(self, logits: Any, xp: Any = np) -> Any:
-        """(B, V) logits → (B, V) probabilities after temperature, top-k and top-p; needs temperature > 0."""
+        """(…, V) logits → (…, V) probabilities after temperature, top-k and top-p; needs temperature > 0."""
         scaled = logits / self.temperature
         weights = xp.exp(scaled - xp.max(scaled, axis=-1, keepdims=True))
         if self.top_k is not None or self.top_p is not None:
@@ -64,11 +64,16 @@ class Sampling(Config):
         """
         if self.temperature == 0:
             return xp.argmax(logits, axis=-1)
-        cumulative = xp.cumulative_sum(self.probabilities(logits, xp), axis=-1)
-        total = cumulative[:, -1:]
-        reached = (cumulative > uniforms[:, None] * total) | (cumulative >= total)
-        return xp.argmax(xp.astype(reached, xp.int32), axis=-1)
+        return pick(self.probabilities(logits, xp), uniforms, xp)
 
     def draw(self, logits: np.ndarray, step: int) -> np.ndarray:
         """(B, V) logits → (B,) token ids, draw number ``step`` of every sequence, on the host in float64."""
         return self.choose(np.asarray(logits, dtype=np.float64), self.uniforms(step, len(logits)))
+
+
+def pick(weights: Any, uniforms: Any, xp: Any = np) -> Any:
+    """(B, V) weights and (B,) uniforms → (B,) tokens, each with a probability proportional to its weight."""
+    cumulative = xp.cumulative_sum(weights, axis=-1)
+    total = cumulative[:, -1:]
+    reached = (cumulative > uniforms[:, None] * total) | (cumulative >= total)
+    return xp.argmax(xp.astype(reached, xp.int32), axis=-1)

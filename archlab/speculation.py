@@ -17,12 +17,12 @@ import numpy as np
 from archlab import random
 from archlab.decoding import Decoder
 from archlab.errors import InputError
-from archlab.sampling import Sampling
+from archlab.sampling import Sampling, pick
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """How many tokens a draft proposed, and how many of them were kept, all sequences together."""
+    """How many tokens a draft proposed for each sequence, and how many of them all sequences kept."""
 
     proposed: int = 0
     kept: int = 0
@@ -49,16 +49,15 @@ class Speculator:
         fed, proposed = [tokens], []
         for i in range(count):
             proposed.append(self._probabilities(self.draft.step(fed[-1])))
-            fed.append(_pick(proposed[-1], self._uniforms(f"draft {i}", len(tokens))))
+            fed.append(self._pick(proposed[-1], f"draft {i}"))
         wanted = self._probabilities(self.target.score(np.stack(fed, axis=1)))
         accepted = [self._accepted(i, fed[i + 1], proposed[i], wanted[:, i]) for i in range(count)]
         runs = np.cumprod(np.stack([*accepted, np.zeros(len(tokens), bool)], axis=1), axis=1).sum(axis=1)
         kept = int(runs.min())
         if kept < count:
-            self.target.rewind(before)
-            self.target.score(np.stack(fed[: kept + 1], axis=1))
-            self.draft.rewind(drafted)
-            self.draft.score(np.stack(fed[: kept + 1], axis=1))
+            for decoder, mark in ((self.target, before), (self.draft, drafted)):
+                decoder.rewind(mark)
+                decoder.score(np.stack(fed[: kept + 1], axis=1))
         else:
             self.draft.step(fed[-1])
         last = self._last(runs, kept, fed, proposed, wanted)
@@ -76,24 +75,20 @@ class Speculator:
         """The token after the ``kept`` ones: the draft's own where it is accepted, else one from what is left of p."""
         left = wanted[:, kept]
         if kept == len(proposed):
-            return _pick(left, self._uniforms("after", len(runs)))
+            return self._pick(left, "after")
         left = np.maximum(left - proposed[kept], 0)
         left = np.where(left.sum(axis=1, keepdims=True) > 0, left, wanted[:, kept])
-        return np.where(runs > kept, fed[kept + 1], _pick(left, self._uniforms("after", len(runs)))).astype(np.int32)
+        return np.where(runs > kept, fed[kept + 1], self._pick(left, "after"))
 
     def _probabilities(self, logits: np.ndarray) -> np.ndarray:
         """(…, V) probabilities of logits (…, V); all of it on one token where the temperature is 0."""
         logits = logits[..., : self.vocab].astype(np.float64)
-        flat = logits.reshape(-1, logits.shape[-1])
         if self.sampling.temperature:
-            return self.sampling.probabilities(flat).reshape(logits.shape)
-        return np.eye(logits.shape[-1])[flat.argmax(axis=-1)].reshape(logits.shape)
+            return self.sampling.probabilities(logits)
+        return np.eye(logits.shape[-1])[logits.argmax(axis=-1)]
+
+    def _pick(self, weights: np.ndarray, what: str) -> np.ndarray:
+        return pick(weights, self._uniforms(what, len(weights))).astype(np.int32)
 
     def _uniforms(self, what: str, rows: int) -> np.ndarray:
         return random.uniform(self.sampling.seed, f"speculate/{self._round}/{what}", rows)
-
-
-def _pick(weights: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """(B,) tokens, each drawn with the probabilities that its row (B, V) of weights is proportional to."""
-    cumulative = np.cumsum(weights, axis=-1)
-    return np.argmax(cumulative > uniforms[:, None] * cumulative[:, -1:], axis=-1).astype(np.int32)
