@@ -70,8 +70,7 @@ def generate(
     An encoder-decoder reads ``sources``, one for each prompt; its prompts are how what it writes begins, and may be
     empty: its start token comes first.
     """
-    model = model.for_generation()
-    weights = {path: weights[path] for path in schema(model.root())}
+    model, weights = for_generation(model, weights)
     check_causal(model)
     first = _sources(model, tokenizer, prompts, sources)
     encoded = [_begun(model, tokenizer, prompt) for prompt in prompts]
@@ -87,8 +86,9 @@ def generate(
     if draft is None:
         rest = _written(decoder, drawn[:, 0], count - 1, sampling, vocab)
     else:
-        check_draft(model, draft.model)
-        small = backend.decoder(draft.model, draft.weights, batch=len(prompts), length=length, policy=policy)
+        proposing, lighter = for_generation(draft.model, draft.weights)
+        check_draft(model, proposing)
+        small = backend.decoder(proposing, lighter, batch=len(prompts), length=length, policy=policy)
         small.prefill(tokens, segments)
         pair = Speculator(decoder, small, sampling, lookahead=draft.lookahead, vocab=vocab)
         rest = _speculated(pair, drawn[:, 0], count - 1)
@@ -97,6 +97,12 @@ def generate(
         if all(stream.ended for stream in streams):
             break
     return [Generation(prompt=p, text=s.finish(), tokens=s.ids) for p, s in zip(prompts, streams, strict=True)]
+
+
+def for_generation(model: Model, weights: Weights) -> tuple[Model, Weights]:
+    """A model without what only its training needs, and the weights that are left."""
+    model = model.for_generation()
+    return model, {path: weights[path] for path in schema(model.root())}
 
 
 def pieces(count: int) -> Iterator[int]:

@@ -10,10 +10,10 @@ from archlab.accounting import account
 from archlab.backends import Backend
 from archlab.bench.subject import random_inputs, sequences
 from archlab.errors import InputError
+from archlab.generation import for_generation
 from archlab.model import check_causal
 from archlab.run_config import RunConfig
 from archlab.sampling import Sampling
-from archlab.spec import schema
 from archlab.weights import DTYPES, Weights
 
 GREEDY = Sampling(temperature=0.0)
@@ -51,13 +51,12 @@ class Decoding:
     """A decoder for ``batch`` sequences and a random prompt for each."""
 
     def __init__(self, backend: Backend, run: RunConfig, weights: Weights, batch: int) -> None:
-        model = run.model.for_generation()
+        model, weights = for_generation(run.model, weights)
         self.prompt, self.new = spans(run)
         inputs = dict(random_inputs(run.replace(model=model), batch, np.random.default_rng(0)))
         self.tokens = inputs.pop("tokens")[:, : self.prompt]
         self.first: dict[str, Any] = inputs
         length = max([self.prompt + self.new, *(array.shape[1] for array in inputs.values())])
-        weights = {path: weights[path] for path in schema(model.root())}
         self.decoder = backend.decoder(model, weights, batch=batch, length=length, policy=run.policy)
 
     def round(self) -> Decoded:

@@ -50,9 +50,7 @@ def command(
     ] = Weights.float,
     draft: Annotated[
         Path | None,
-        typer.Option(
-            help="A smaller model of the same tokenizer that proposes tokens: same text, sooner.", show_default=False
-        ),
+        typer.Option(help="A smaller model of the same tokenizer that proposes tokens.", show_default=False),
     ] = None,
     lookahead: Annotated[int, typer.Option(help="Tokens that the draft proposes at a time.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each prompt.")] = False,
