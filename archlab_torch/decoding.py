@@ -49,7 +49,7 @@ class Decoder(decoding.Decoder):
         share, columns = self.program.share, []
         given, positions, numbers = share(tokens), share(self._next), share(uniforms.T.astype(np.float32))
         ones = torch.ones_like(given)[:, None]
-        key = len(tokens), sampling, vocab
+        key = sampling, vocab
         with precision(self.policy), torch.no_grad(), _trusting(self.policy.compile and key in self.known):
             for column in numbers.T:
                 own, where = {"tokens": given[:, None]}, {"positions": positions[:, None], "segments": ones}

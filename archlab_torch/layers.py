@@ -63,21 +63,21 @@ class Linear(nn.Linear):
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
     """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
-    sizes = [linear.spec.features for linear in linears]
+    sizes = [one.spec.features for one in linears]
     if linears[0].joined is not None and ctx.records is None and x.dtype == linears[0].joined.dtype:
         return linears[0].joined(x).split(sizes, dim=-1)
     biased = linears[0].spec.bias
-    apart = any(linear.spec.bias != biased or not linear.plain for linear in linears)
+    apart = any(one.spec.bias != biased or not one.plain for one in linears)
     if apart or ctx.records is not None or not specs.side_by_side(x, linears):
-        return [linear(x, ctx) for linear in linears]
+        return [one(x, ctx) for one in linears]
     return linear(x, *_joined(linears, x.dtype)).split(sizes, dim=-1)
 
 
 def _joined(linears: Sequence[Linear], dtype: torch.dtype) -> tuple[Any, Any]:
     """Weight and bias of maps side by side."""
-    weight = torch.cat([linear.weight.to(dtype) for linear in linears])
+    weight = torch.cat([one.weight.to(dtype) for one in linears])
     biased = linears[0].bias is not None
-    return weight, torch.cat([linear.bias.to(dtype) for linear in linears]) if biased else None
+    return weight, torch.cat([one.bias.to(dtype) for one in linears]) if biased else None
 
 
 def pack(module: nn.Module, rows: int) -> None:
@@ -85,18 +85,20 @@ def pack(module: nn.Module, rows: int) -> None:
 
     A module says by ``beside`` which of its maps it calls by :func:`joint`; these become one.
     """
+    joined: set[Any] = set()
     for part in module.modules():
         for names in getattr(part, "beside", ()):
             linears = [getattr(part, name) for name in names]
             if all(_packs(one) and one.spec.bias == linears[0].spec.bias for one in linears):
                 linears[0].joined = Packed(*_joined(linears, linears[0].weight.dtype), rows)
+                joined.update(linears)
     for part in module.modules():
-        if isinstance(part, Linear) and _packs(part):
+        if isinstance(part, Linear) and _packs(part) and part not in joined:
             part.packed = Packed(part.weight, part.bias, rows)
 
 
-def _packs(linear: Any) -> bool:
-    return isinstance(linear, Linear) and linear.plain and Packed.takes(linear.weight)
+def _packs(part: Any) -> bool:
+    return isinstance(part, Linear) and part.plain and Packed.takes(part.weight)
 
 
 @natives.register(specs.Embedding)

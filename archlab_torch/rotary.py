@@ -9,6 +9,7 @@ from archlab.spec import Part
 from archlab_torch.kernels.turn import turn
 from archlab_torch.module import Builder, Module, natives
 from archlab_torch.norms import wide_dtype
+from archlab_torch.runtime import once
 
 
 @natives.register(specs.RoPE)
@@ -22,10 +23,7 @@ class RoPE(Module):
 
     def forward(self, x: Any, ctx: Any) -> Any:
         dtype = wide_dtype(x)
-        if torch.compiler.is_compiling():  # which fuses the turn with what it is for
-            cos, sin = self.angles(dtype, ctx)
-        else:
-            cos, sin = ctx.once((self.spec, x.shape[-1], dtype), lambda: self.angles(dtype, ctx))
+        cos, sin = once(ctx, (self.spec, x.shape[-1], dtype), lambda: self.angles(dtype, ctx))
         wide = x[..., : self.size].to(dtype)
         y = turn(wide, cos, sin, half=self.spec.layout == "half").to(x.dtype)
         return y if self.size == x.shape[-1] else torch.cat([y, x[..., self.size :]], dim=-1)

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ def precision(policy: Policy) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def once(ctx: Context, key: Any, make: Callable[[], Any]) -> Any:
+    """:meth:`archlab.context.Context.once`, but for what is compiled: that makes its own, and fuses it with its use.
+
+    A compiler would have to guard what it left in the context, anew for every call.
+    """
+    return make() if torch.compiler.is_compiling() else ctx.once(key, make)
 
 
 def keep_memory(device: torch.device) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from archlab.masks import Seen, Sight
+from archlab_torch.runtime import once
 
 Rule = Callable[[Any, Any, Any, Any], Any]
 """Whether the query at t of row b, under head h, sees the key at s: (b, h, t, s) → boolean."""
@@ -35,13 +36,12 @@ def _by_position(sight: Sight, positions: Any, documents: Any, prefix: Any) -> R
 def of_call(seen: Seen) -> Any:
     """The blocks of what is seen, or None for everything; made once a call for all layers with the same rule.
 
-    A compiled layer makes its own: what it left in the context a compiler would have to guard. Without a rule for them
+    Without a rule for them
     (:class:`archlab.masks.Seen`) they are those of the mask.
     """
     if seen.sight is None:
         return of_mask(seen.dense())
-    make = functools.partial(_of_context, seen.sight, seen.ctx)
-    return make() if torch.compiler.is_compiling() else seen.ctx.once(("blocks", seen.sight), make)
+    return once(seen.ctx, ("blocks", seen.sight), functools.partial(_of_context, seen.sight, seen.ctx))
 
 
 def _of_context(sight: Sight, ctx: Any) -> Any:

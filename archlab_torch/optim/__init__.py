@@ -135,13 +135,18 @@ def is_split(tensor: torch.Tensor) -> bool:
 
 def groups(params: list[Treated], weight_decay: float) -> list[dict[str, Any]]:
     """PyTorch's parameter groups: parameters of equal factors together, each group with its "factor" of the rate."""
-    found: dict[tuple[float, float], list[Any]] = {}
-    for p in params:
-        found.setdefault((p.rate, p.decay), []).append(p.slot.tensor)
     return [
-        {"params": tensors, "weight_decay": decay * weight_decay, "factor": rate}
-        for (rate, decay), tensors in found.items()
+        {"params": [params[i].slot.tensor for i in indices], "weight_decay": decay * weight_decay, "factor": rate}
+        for (rate, decay), indices in alike(params).items()
     ]
+
+
+def alike(params: list[Treated]) -> dict[tuple[float, float], list[int]]:
+    """The indices of parameters with equal factors, by their factors of the rate and of decay."""
+    found: dict[tuple[float, float], list[int]] = {}
+    for i, p in enumerate(params):
+        found.setdefault((p.rate, p.decay), []).append(i)
+    return found
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch.optim.adam import adam
 
 from archlab.optim import adamw as specs
-from archlab_torch.optim import Kept, Treated, rules
+from archlab_torch.optim import Kept, Treated, alike, rules
 
 
 @rules.register(specs.Adam)
@@ -20,10 +20,10 @@ class Adam(Kept):
         super().__init__(params, "mu", "nu")
         self.spec = spec
         self.steps = [torch.zeros((), dtype=torch.float32, device=tensor.device) for tensor in self.tensors]
-        alike: dict[tuple[float, float], list[int]] = {}
-        for i, param in enumerate(params):
-            alike.setdefault((param.rate, param.decay), []).append(i)
-        self.groups = list(alike.items())
+        self.groups = [
+            (factors, [[those[i] for i in indices] for those in (self.tensors, *self.state.values(), self.steps)])
+            for factors, indices in alike(params).items()
+        ]
 
     def weight_decay(self) -> float:
         return 0.0
@@ -31,11 +31,8 @@ class Adam(Kept):
     @torch.no_grad()
     def update(self, rate: float) -> None:
         self.step += 1
-        for (factor, decay), indices in self.groups:
-            params, mu, nu, steps, grads = (
-                [those[i] for i in indices]
-                for those in (self.tensors, self.state["mu"], self.state["nu"], self.steps, self.grads)
-            )
+        for (factor, decay), (params, mu, nu, steps) in self.groups:
+            grads: list[Any] = [param.grad for param in params]
             adam(
                 params, grads, mu, nu, [], steps, fused=True, decoupled_weight_decay=True, amsgrad=False,
                 beta1=self.spec.beta1, beta2=self.spec.beta2, lr=rate * factor,
