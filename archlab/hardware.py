@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+BUSY = 0.5
+"""Load average a core above which a machine is no place to measure."""
+
 
 def processor() -> str:
     """The processor's model and its cores."""
@@ -49,11 +52,11 @@ def _git(path: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def load() -> float:
-    """The load average of the last minute, a core."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
-
-
 def usable_cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_busy() -> bool:
+    """Whether other work on this machine makes times mean little: threads that wait for one another suffer manyfold."""
+    return os.getloadavg()[0] > BUSY * usable_cores()

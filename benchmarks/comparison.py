@@ -18,10 +18,9 @@ from harness import VoidComparisonError, interleave, workers
 from report import Measured, Task, environment, file_name, markdown, rows, tables
 from rich.console import Console
 
-RESULTS = Path(__file__).parent / "results"
-BUSY = 0.5
-"""Load average a core above which a machine is no place to measure: waiting threads slow each other manyfold."""
+from archlab.hardware import is_busy
 
+RESULTS = Path(__file__).parent / "results"
 
 Only = Annotated[str, typer.Option(help="Contestants to time, separated by commas; by default all.")]
 Peer = Annotated[list[str] | None, typer.Option(help="NAME=PATH: a checkout that a contestant comes from.")]
@@ -51,8 +50,7 @@ class Comparison:
         device: Device, save: bool,
     ) -> "Comparison":  # fmt: skip
         """Find the contestants that a command line asks for; say who is left out, and whether the machine is busy."""
-        load = os.getloadavg()[0]
-        busy = load > BUSY * (os.cpu_count() or 1)
+        load, busy = os.getloadavg()[0], is_busy()
         if busy and save:
             raise typer.BadParameter(f"the load average is {load:.1f}; --save asks for a quiet machine")
         places = places_of(known, pairs("--peer", peer, known), pairs("--python", python, known))

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from harness import speedup, summary
 from report import environment
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from start_up import BUILDS, IMPORTS, LOADS, train_commands
 
+from archlab.bench.rounds import ratio, summary
 from archlab.files import write_text
 
 HERE = Path(__file__).parent
@@ -158,9 +158,9 @@ def cells(line: Line, found: list[Line]) -> list[str]:
     """A row as text; *faster* is the other's time over this one's, round by round."""
     time_of = summary(line.seconds)
     other = next((o for o in found if o.part == line.part and o.name == line.beside), None)
-    ratio = speedup(line.seconds, other.seconds) if other else None
+    gain = ratio(line.seconds, other.seconds) if other else None
     peak = f"{max(line.memory):.2f}" if line.memory else ""
-    faster = f"{ratio.median:.2f}× ({ratio.low:.2f} – {ratio.high:.2f})" if ratio else ""
+    faster = f"{gain.median:.2f}× ({gain.low:.2f} – {gain.high:.2f})" if gain else ""
     took = f"{time_of.median:.2f} ({time_of.low:.2f} – {time_of.high:.2f})"
     return [line.part, line.name, took, line.beside if other else "", faster, peak]
 

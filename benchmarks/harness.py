@@ -9,7 +9,6 @@ import multiprocessing
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,22 +102,3 @@ def interleave(running: list[Worker], rounds: int, count: int) -> dict[str, list
             if turn:
                 seconds[worker.name].append(measured)
     return seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A median and the quartiles around it."""
-
-    median: float
-    low: float
-    high: float
-
-
-def summary(values: list[float]) -> Summary:
-    low, median, high = np.percentile(values, [25, 50, 75])
-    return Summary(median=float(median), low=float(low), high=float(high))
-
-
-def speedup(ours: list[float], theirs: list[float]) -> Summary:
-    """How many times faster we are than they, round by round: drift of the machine touches both alike."""
-    return summary([their / our for our, their in zip(ours, theirs, strict=True)])

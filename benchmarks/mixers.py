@@ -14,13 +14,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from device import Device, device_policy
-from harness import Summary, summary
 from report import environment
 from rich.console import Console
 from rich.table import Table
 
 import archlab
 from archlab.backends import Trainer, find_backend
+from archlab.bench.rounds import Summary, summary
 from archlab.optim.adamw import AdamW
 
 RESULTS = Path(__file__).parent / "results"

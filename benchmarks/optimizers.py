@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from harness import Summary, speedup, summary
 from report import environment
 from rich.console import Console
 from rich.table import Table
 
 import archlab
 from archlab.architecture import ArchitectureConfig, FeedForward, MultiHeadAttention, block, language_model
+from archlab.bench.rounds import Summary, ratio, summary
 from archlab.optim.optimizer import Optimizer
 from archlab.spec import schema
 
@@ -118,7 +118,7 @@ def measure(backend: str, optimizer: Optimizer, rounds: int, steps: int) -> tupl
             found = milliseconds(update, steps)
             if turn:  # the first compiles
                 taken.append(found)
-    return summary(times[0]), summary(times[1]), speedup(*times)
+    return summary(times[0]), summary(times[1]), ratio(*times)
 
 
 def main(

@@ -16,12 +16,13 @@ import typer
 from case import SHAPES, Rounded, Shape
 from contestants import OURS, OWN_JAX, OWN_TORCH, Entry
 from device import Device
-from harness import interleave, speedup, summary, workers
+from harness import interleave, workers
 from rich.console import Console
 from rich.table import Table
 from styles import MODELS, make_writing
 
 from archlab.backends import find_backend
+from archlab.bench.rounds import ratio, summary
 from archlab.data.corpus import prepare_batches
 from archlab.layers import Embedding, Linear
 from archlab.model import Model
@@ -88,7 +89,7 @@ def timed(case: Rounded, rounds: int) -> Iterator[dict[str, Any]]:
         policy = Policy(param=case.compute, compute=case.compute, weights=kind)
         yield {
             "shape": case.name, "contestant": name, "bytes": bytes_read(MODELS[case.style](case.shape), policy),
-            "seconds": asdict(summary(values)), "of_floats": asdict(speedup(seconds[floats], values)),
+            "seconds": asdict(summary(values)), "of_floats": asdict(ratio(seconds[floats], values)),
             "same": float(np.mean(reports[name].shown == reports[floats].shown)), "rounds": values,
         }  # fmt: skip
 

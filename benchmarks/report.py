@@ -1,12 +1,10 @@
 """The measurements as a table, as JSON and as a Markdown file with everything needed to repeat them."""
 
 import datetime
-import os
 import platform
 import re
 import shlex
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from case import STYLES, Case
-from contestant import installed
 from contestants import OURS, Entry
-from harness import speedup, summary
 from rich.table import Table
+
+from archlab import hardware
+from archlab.bench.rounds import ratio, summary
 
 MEANS = ("contestant", "archlab is faster", "shapes")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "numpy")
@@ -51,7 +50,7 @@ def rows(measured: list[Measured], entries: Mapping[str, Entry]) -> list[dict[st
     for part in measured:
         for contestant, values in part.seconds.items():
             us = OURS[entries[contestant].backend]
-            faster = speedup(part.seconds[us], values) if us in part.seconds and us != contestant else None
+            faster = ratio(part.seconds[us], values) if us in part.seconds and us != contestant else None
             time = summary(values)
             out.append(
                 {"style": part.case.style, "shape": part.case.name, "contestant": contestant,
@@ -118,28 +117,16 @@ def _by_style(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
 
 def environment(checkouts: Mapping[str, Path] | None, device: str) -> dict[str, str]:
     """Hardware, versions and commits."""
-    found = {"hardware": hardware(device), "python": platform.python_version()}
-    found |= {name: installed(name) for name in PACKAGES}
-    found["archlab"] = _commit(Path(__file__).parent)
-    return found | {f"{name}, its source": _commit(path) for name, path in (checkouts or {}).items()}
+    found = {"hardware": machine(device), "python": platform.python_version()}
+    found |= hardware.versions(PACKAGES)
+    found["archlab"] = hardware.commit(Path(__file__).parent)
+    return found | {f"{name}, its source": hardware.commit(path) for name, path in (checkouts or {}).items()}
 
 
-def hardware(device: str) -> str:
+def machine(device: str) -> str:
     """The processor's model and its cores, and the accelerator's name."""
-    cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else None
-    names = [f"{cpu[1] if cpu else platform.processor()} {os.cpu_count()} cores"]
-    if device == "cuda":
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        names.append(subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0])
-    return ", ".join([*names, *(["TPU"] if device == "tpu" else [])])
-
-
-def _commit(path: Path) -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", path, *words], capture_output=True, text=True, check=False).stdout.strip()
-
-    changed = " with uncommitted changes" if git("status", "--porcelain", "--untracked-files=no") else ""
-    return (git("rev-parse", "--short=12", "HEAD") or "no git checkout") + changed
+    accelerators = {"cuda": hardware.nvidia_gpu, "tpu": lambda: "TPU"}
+    return ", ".join([hardware.processor(), *([accelerators[device]()] if device in accelerators else [])])
 
 
 def markdown(

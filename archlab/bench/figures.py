@@ -1,10 +1,7 @@
 """What is measured, and what follows from it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-
-import numpy as np
 
 from archlab.accelerators import peak_flops
 from archlab.accounting import account
@@ -12,29 +9,10 @@ from archlab.backends import Spent
 from archlab.bench import decoding
 from archlab.bench.contestant import Begun
 from archlab.bench.decoding import Decoded
+from archlab.bench.rounds import Summary, summary
 from archlab.bench.subject import Subject, places, sequences
 from archlab.run_config import RunConfig
 from archlab.training import memory
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A median and the quartiles around it."""
-
-    median: float
-    low: float
-    high: float
-
-
-def summary(values: Sequence[float]) -> Summary:
-    """Of the values of all rounds."""
-    low, median, high = np.percentile(values, [25, 50, 75])
-    return Summary(median=float(median), low=float(low), high=float(high))
-
-
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Summary:
-    """Their time over ours, round by round: drift of the machine touches both alike."""
-    return summary([their / our for our, their in zip(ours, theirs, strict=True)])
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,5 @@
 """Subjects side by side: each in a process of its own, timed in turns."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from archlab.bench.figures import Measured
 from archlab.bench.subject import Subject
 from archlab.bench.workers import OutOfMemory, Worker
 from archlab.errors import InputError
-from archlab.hardware import usable_cores
 from archlab.run_config import RunConfig
 from archlab.training import memory
 
@@ -148,8 +146,3 @@ def _environment(plan: Plan, count: int) -> dict[str, str]:
     found = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(plan.threads))
     shared = count > 1 and not plan.apart
     return found | ({"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if shared else {})
-
-
-def is_busy() -> bool:
-    """Whether other work on this machine makes times mean little."""
-    return os.getloadavg()[0] > 0.5 * usable_cores()

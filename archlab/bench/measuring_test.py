@@ -9,8 +9,8 @@ from archlab import config_files
 from archlab.bench import measuring, report
 from archlab.bench.categories import category, shares
 from archlab.bench.contestant import Contestant
-from archlab.bench.figures import ratio, summary
 from archlab.bench.measuring import Plan, measure
+from archlab.bench.rounds import ratio, summary
 from archlab.bench.subject import Subject
 from archlab.bench.workers import Worker, WorkerFailed, is_out_of_memory
 from archlab.errors import InputError

@@ -11,7 +11,8 @@ import archlab
 from archlab import hardware
 from archlab.bench import decoding
 from archlab.bench.categories import category, shares
-from archlab.bench.figures import Measured, Summary, ratio
+from archlab.bench.figures import Measured
+from archlab.bench.rounds import Summary, ratio
 from archlab.cli.describe import short, size
 
 if TYPE_CHECKING:

@@ -124,8 +124,9 @@ def _measured(subjects: "list[Subject]", plan: "Plan", console: "Console") -> "t
 
     from rich.console import Console
 
-    from archlab.bench.measuring import is_busy, measure
+    from archlab.bench.measuring import measure
     from archlab.bench.report import environment
+    from archlab.hardware import is_busy
 
     load, busy = os.getloadavg()[0], is_busy()
     with Console(stderr=True).status("") as status:
