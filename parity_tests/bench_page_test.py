@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,11 @@ import pytest
 from archlab.accounting import CONVENTIONS
 from archlab.bench.subject import RUN_KEYS
 from archlab.cli import main
+from parity_tests import pages
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "bench.md").read_text(encoding="utf-8")
-LINES = [
-    shlex.split(line[2:])[1:]
-    for block in re.findall(r"```console\n(.*?)```", PAGE, re.S)
-    for line in block.splitlines()
-]
+LINES = pages.commands(PAGE)
 
 
 def test_conventions_options_and_keys_are_named(capsys):
@@ -31,10 +27,7 @@ def test_conventions_options_and_keys_are_named(capsys):
 @pytest.mark.slow
 @pytest.mark.xdist_group("bench_page")
 def test_its_commands_run(tmp_path, monkeypatch, capfd):
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.chdir(tmp_path)
-    for line in LINES:
-        assert main(line) == 0, f"{line}: {capfd.readouterr().err[-2000:]}"
+    pages.run(LINES, tmp_path, monkeypatch, capfd)
     assert "## Memory" in Path("speed.md").read_text(encoding="utf-8")
     (measured,) = json.loads(Path("speed.json").read_text(encoding="utf-8"))["measured"]
     assert measured["config"]["policy"]["compute"] == "bfloat16"

@@ -1,21 +1,17 @@
 """docs/runs.md: its commands run, in order, and what it says of the folder is so."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from archlab.cli import COMMANDS, main
+from archlab.cli import COMMANDS
 from archlab.cli.runs import command
+from parity_tests import pages
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
-LINES = [
-    shlex.split(line[2:])[1:]
-    for block in re.findall(r"```console\n(.*?)```", PAGE, re.S)
-    for line in block.splitlines()
-]
+LINES = pages.commands(PAGE)
 
 
 def test_every_command_is_one_and_every_one_of_runs_is_shown():
@@ -27,10 +23,7 @@ def test_every_command_is_one_and_every_one_of_runs_is_shown():
 @pytest.mark.slow
 @pytest.mark.xdist_group("runs_page")
 def test_its_commands_run_and_leave_the_files_it_names(tmp_path, monkeypatch, capfd):
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.chdir(tmp_path)
-    for line in LINES:
-        assert main(line) == 0, f"{line}: {capfd.readouterr().err[-2000:]}"
+    pages.run(LINES, tmp_path, monkeypatch, capfd)
     table = PAGE.partition("| file | what |")[2].partition("\n\n")[0]
     names = {
         name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1] if "|" in row else "")
