@@ -11,7 +11,7 @@ from archlab.channels.mlp import MLP
 from archlab.errors import InputError
 from archlab.fronts.frames import Convolution, Frames
 from archlab.fronts.patches import Patches
-from archlab.generation import generate
+from archlab.generation import Draft, generate
 from archlab.inits import Normal
 from archlab.losses import cross_entropy
 from archlab.mixers.attention import Attention, attention_example
@@ -282,6 +282,19 @@ def multi_token():
     block = tiny_model().stack.pattern[0]
     norm = LayerNorm(epsilon=1e-5, bias=True)
     return tiny_model(repeat=1).into(MultiTokenModel, further=(block, block), further_norm=norm, weight=0.4)
+
+
+def test_a_draft_proposes_without_what_only_its_training_needs():
+    draft = multi_token().replace(vocab=256)
+    model = draft.for_generation()
+    weights, tokenizer = drawn_weights(draft.root(), 0), ByteTokenizer().train([])
+    own = {path: weights[path] for path in schema(model.root())}
+    how = {"max_new_tokens": 6, "sampling": Sampling(temperature=0.0)}
+    alone = generate(find_backend("torch"), model, own, tokenizer, ["ab"], **how)
+    proposed = generate(
+        find_backend("torch"), model, own, tokenizer, ["ab"], draft=Draft(model=draft, weights=weights), **how
+    )
+    assert proposed == alone
 
 
 def test_predictions_further_ahead_are_the_papers():
