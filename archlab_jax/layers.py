@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,7 +13,6 @@ from archlab.ops import upcast
 from archlab.quantization import format_of
 from archlab.spec import Part
 from archlab_jax.kernels import float8 as rounded
-from archlab_jax.kernels.linear import matmul
 from archlab_jax.module import Builder, Module, natives
 from archlab_jax.runtime import devices
 
@@ -24,6 +24,16 @@ def broadcast(operation: Callable[[Any, Any], Any], x: Any, param: Any) -> Any:
     all tokens, is then accumulated in float32 too. In bfloat16 that sum would stop growing after some hundred terms.
     """
     return operation(upcast(jnp, x), upcast(jnp, param.astype(x.dtype))).astype(x.dtype)
+
+
+def matmul(x: Any, w: Any) -> Any:
+    """x w: x (..., D), w (D, F).
+
+    On CPUs the places of x are one axis: the gradient of w contracts over it, and XLA's CPU backend is fast with one.
+    """
+    if jax.default_backend() != "cpu":
+        return jnp.dot(x, w)
+    return jnp.dot(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], w.shape[-1])
 
 
 @natives.register(specs.Linear)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 import platform
 import zlib
@@ -16,7 +17,7 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from archlab import random
+from archlab import memory, random
 from archlab.context import Context
 from archlab.errors import InputError
 from archlab.policy import Mesh, Policy
@@ -47,6 +48,27 @@ def devices(policy: Policy) -> list[jax.Device]:
             f"({jax.default_backend()}); shrink policy.mesh or change policy.device"
         )
     return found[: policy.mesh.size]
+
+
+LARGE = 1 << 20
+"""Parameters from which on a step's memory comes in blocks that one thread's arena does not take."""
+
+
+def keep_memory(policy: Policy, parameters: int) -> None:
+    """On CPUs, keep the memory of one step for the next. Call before JAX looks for devices: its threads start then.
+
+    Programs of small models are so short that threads which wait for each other's memory would show.
+    """
+    if policy.device == "cpu" or (policy.device == "auto" and not _accelerated()):
+        if parameters >= LARGE:
+            memory.share_arena()
+        memory.keep_freed()
+        memory.use_huge_pages()
+
+
+def _accelerated() -> bool:
+    """Whether JAX is installed for an accelerator, as far as one can tell without starting it."""
+    return any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
 
 
 def virtual_devices(count: int) -> None:

@@ -1,5 +1,6 @@
 """Training: a compiled step over flat leaves."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,15 @@ from archlab.weights import DTYPES, Weights
 from archlab_jax.losses import Chunks, cross_entropy, summed
 from archlab_jax.optim import rule, rule_of_all
 from archlab_jax.program import Program, program
-from archlab_jax.runtime import SOURCES, compiler_options, place_batch, place_params, place_state, precision
+from archlab_jax.runtime import (
+    SOURCES,
+    compiler_options,
+    keep_memory,
+    place_batch,
+    place_params,
+    place_state,
+    precision,
+)
 
 Guard = dict[str, Any]  # what skipping updates takes: "skipped", and "scale" and "good" under a loss scale
 
@@ -33,6 +42,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         self.model, self.policy, self.clip, self.seed, self.loss = model, policy, clip, seed, loss
         table = schema(model.root())
+        keep_memory(policy, sum(math.prod(param.shape) for param in table.values()))
         with precision(policy):
             self.program: Program = program(model, model.width, policy)
             variables = self.program.split.variables

@@ -2,9 +2,7 @@
 
 import atexit
 import contextlib
-import ctypes
 import functools
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,22 +39,6 @@ def once(ctx: Context, key: Any, make: Callable[[], Any]) -> Any:
     A compiler would have to guard what it left in the context, anew for every call.
     """
     return make() if torch.compiler.is_compiling() else ctx.once(key, make)
-
-
-def keep_memory(device: torch.device) -> None:
-    """Let glibc keep the memory of freed tensors for the next ones, which come in the same sizes at every step.
-
-    Otherwise it gives large blocks back and gets them anew, and the system clears every page that is touched first.
-    """
-    if device.type != "cpu" or not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # another C library has none
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 def device_of(policy: Policy) -> torch.device:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from archlab import memory
 from archlab.backends import Batch, Detail, StepMetrics
 from archlab.context import summary, tables
 from archlab.inputs import TARGETS, WHERE, micro_batches, parted
@@ -21,7 +22,7 @@ from archlab_torch.losses import Chunks, cross_entropy, summed
 from archlab_torch.module import from_numpy, to_numpy
 from archlab_torch.optim import rule, rule_of_all
 from archlab_torch.program import Program
-from archlab_torch.runtime import SOURCES, keep_memory, precision
+from archlab_torch.runtime import SOURCES, precision
 
 
 class Trainer:
@@ -34,7 +35,8 @@ class Trainer:
         self.model, self.policy, self.clip, self.seed, self.loss = model, policy, clip, seed, loss
         check(model.root(), weights)
         self.program = Program(model, model.width, policy, weights)
-        keep_memory(self.program.device)
+        if self.program.device.type == "cpu":
+            memory.keep_freed()
         check_backward(policy.attention, self.program.device)
         self.params = [slot.tensor for slot in self.program.slots]
         self.counted = [slot.tensor for slot in self.program.slots if slot.param.rule is None]

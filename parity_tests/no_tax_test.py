@@ -4,8 +4,7 @@ Nothing is timed. Counted are, for GPT-2 and Llama in small (``benchmarks/plain`
 AdamW and the forward pass:
 
 - on JAX the FLOPs of the program as it is traced, and the bytes that the program moves which XLA makes of it for CPUs,
-  after fusion: as users run it there, with the forms that archlab takes on CPUs for speed
-  (``archlab_jax/kernels/linear.py``), and once more with the plain products that it takes on accelerators;
+  after fusion;
 - on PyTorch the FLOPs of the products, and the bytes that the operations read and write which reach the dispatcher.
 
 FLOPs are the same within 1 %, both ways, so that no program is cheap because it leaves something out, and the losses

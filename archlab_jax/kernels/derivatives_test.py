@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from archlab_jax.kernels.attention import softmax
-from archlab_jax.kernels.linear import matmul
 from archlab_jax.kernels.norm import standardize
 
 
@@ -16,7 +15,6 @@ def plain_norm(x, centred):
 
 
 CASES = {
-    "matmul": (lambda x, w: matmul(x, w), lambda x, w: x @ w),
     "centred": (lambda x, w: standardize(x, 1e-3, True) @ w, lambda x, w: plain_norm(x, True) @ w),
     "softmax": (lambda x, w: softmax(x @ w) @ w.T, lambda x, w: jax.nn.softmax(x @ w) @ w.T),
     "uncentred": (lambda x, w: standardize(x, 1e-3, False) @ w, lambda x, w: plain_norm(x, False) @ w),
