@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from archlab import norms as specs
+from archlab_torch.kernels.rms_norm import rms_norm
 from archlab_torch.module import Module, natives
 
 
@@ -25,7 +26,7 @@ class RMSNorm(Module):
         gain = 1 + scale if self.spec.unit_offset else scale
         if late and wide.dtype != x.dtype:
             return F.rms_norm(wide, (x.shape[-1],), None, self.spec.epsilon).to(x.dtype) * gain
-        return F.rms_norm(wide, (x.shape[-1],), gain, self.spec.epsilon).to(x.dtype)
+        return rms_norm(wide, gain, self.spec.epsilon).to(x.dtype)
 
 
 @natives.register(specs.LayerNorm)

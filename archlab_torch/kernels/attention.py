@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from archlab.errors import InputError
 from archlab.masks import Seen
-from archlab_torch.kernels import block_masks
+from archlab_torch.kernels import block_masks, causal
 
 LACKS: dict[str, tuple[str, ...]] = {"fused": ("softcap", "dropout", "sink"), "flex": ("dropout", "sink")}
 """What a kernel cannot do."""
@@ -50,6 +50,8 @@ def attend(
     check_kernel(kernel, asked, "attention")
     if kernel == "auto":
         kernel = pick(q, seen, bias, asked)
+        if kernel == "fused" and seen.causal and bias is None and causal.takes(q, k):
+            return causal.attend(q, k, v, scale)
     if kernel == "flex":
         return _flex(q, k, v, scale, block_masks.of_call(seen), bias, softcap)
     if kernel == "fused":

@@ -4,13 +4,16 @@ from typing import Any
 
 import torch
 
+LEAST = 1 << 14
+"""Numbers below which a function in Python costs more than it gains."""
+
 
 def turn(x: Any, cos: Any, sin: Any, *, half: bool) -> Any:
     """(a cos − b sin, b cos + a sin) for the pairs (a, b) of x (..., R); cos and sin (..., R/2) are constants.
 
     The pairs are (x_i, x_{i + R/2}) where ``half``, else (x_{2i}, x_{2i+1}).
     """
-    if torch.compiler.is_compiling():  # which makes one pass of it by itself
+    if x.numel() < LEAST or torch.compiler.is_compiling():  # a compiler makes one pass of it by itself
         a, b = _pairs(x, half)
         turned = (a * cos - b * sin, b * cos + a * sin)
         return torch.cat(turned, dim=-1) if half else torch.stack(turned, dim=-1).flatten(-2)

@@ -1,0 +1,65 @@
+"""Causal attention on CPUs by products of whole matrices, a block of queries at a time.
+
+PyTorch's fused kernel for CPUs multiplies small tiles, at half of the speed of its matrix products. Here each block of
+queries takes one product with all keys up to its own, so that of what is masked only triangles are computed. The
+weights are kept for the backward pass, T²/2 numbers a head, which is why long sequences stay with the fused kernel.
+"""
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+SHORTEST, LONGEST = 32, 1024  # sequences
+BLOCK = 64
+"""Queries a block."""
+
+
+def takes(q: Any, k: Any) -> bool:
+    """Whether q (B, T, H, K) and k (B, T, G, K) are trained with here: float32, as many heads of keys as of queries."""
+    trained = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
+    plain = q.device.type == "cpu" and q.dtype == torch.float32 and not hasattr(q, "to_local")
+    fits = q.shape == k.shape and SHORTEST <= q.shape[1] <= LONGEST
+    return trained and plain and fits and not torch.compiler.is_compiling()
+
+
+def attend(q: Any, k: Any, v: Any, scale: float) -> Any:
+    """softmax(q kᵀ · scale) v over each token and those before it; q, k, v and the result (B, T, H, K)."""
+    return _Causal.apply(q, k, v, scale)
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+
+
+class _Causal(torch.autograd.Function):
+    """As with PyTorch's fused kernels there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Any, k: Any, v: Any, scale: float) -> Any:
+        q, k, v = (a.transpose(1, 2).contiguous() for a in (q, k, v))
+        y, kept = torch.empty_like(v), []
+        for start, end in _blocks(q.shape[2]):
+            scores = (q[:, :, start:end] * scale) @ k[:, :, :end].mT
+            later = torch.ones(end - start, end - start, dtype=torch.bool).triu(1)
+            scores[..., start:].masked_fill_(later, -torch.inf)
+            kept.append(torch.softmax(scores, dim=-1))
+            y[:, :, start:end] = kept[-1] @ v[:, :, :end]
+        ctx.save_for_backward(q, k, v, y, *kept)
+        ctx.scale = scale
+        return y.transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Any) -> Any:
+        q, k, v, y, *kept = ctx.saved_tensors
+        grad = grad.transpose(1, 2).contiguous()
+        mean = (grad * y).sum(dim=-1, keepdim=True)  # Σ w w̄ of each query
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for (start, end), weights in zip(_blocks(q.shape[2]), kept, strict=True):
+            g = grad[:, :, start:end]
+            dv[:, :, :end] += weights.mT @ g
+            slope = (g @ v[:, :, :end].mT).sub_(mean[:, :, start:end]).mul_(weights)
+            torch.mul(slope @ k[:, :, :end], ctx.scale, out=dq[:, :, start:end])
+            dk[:, :, :end].add_(slope.mT @ q[:, :, start:end], alpha=ctx.scale)
+        return dq.transpose(1, 2), dk.transpose(1, 2), dv.transpose(1, 2), None
