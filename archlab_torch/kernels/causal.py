@@ -16,15 +16,18 @@ BLOCK = 64
 
 
 def takes(q: Any, k: Any) -> bool:
-    """Whether q (B, T, H, K) and k (B, T, G, K) are trained with here: float32, as many heads of keys as of queries."""
+    """Whether q (B, T, H, K) and k (B, T, G, K) are trained with here."""
     trained = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
     plain = q.device.type == "cpu" and q.dtype == torch.float32 and not hasattr(q, "to_local")
-    fits = q.shape == k.shape and SHORTEST <= q.shape[1] <= LONGEST
+    fits = q.shape[1] == k.shape[1] and SHORTEST <= q.shape[1] <= LONGEST
     return trained and plain and fits and not torch.compiler.is_compiling()
 
 
 def attend(q: Any, k: Any, v: Any, scale: float) -> Any:
-    """softmax(q kᵀ · scale) v over each token and those before it; q, k, v and the result (B, T, H, K)."""
+    """softmax(q kᵀ · scale) v over each token and those before it; q (B, T, H, K), k and v (B, T, G, K)."""
+    repeats = q.shape[2] // k.shape[2]
+    if repeats > 1:
+        k, v = (a[:, :, :, None].expand(-1, -1, -1, repeats, -1).flatten(2, 3) for a in (k, v))
     return _Causal.apply(q, k, v, scale)
 
 
