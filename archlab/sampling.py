@@ -53,7 +53,9 @@ class Sampling(Config):
         return xp.take_along_axis(ranked, xp.argsort(order, axis=-1, stable=True), axis=-1)
 
     def uniforms(self, step: int, rows: int) -> np.ndarray:
-        """(B,) numbers of (0, 1), float64: what draw number ``step`` of every sequence is made from."""
+        """(B,) numbers of (0, 1), float64: what draw number ``step`` of every sequence is made from; 0 where greedy."""
+        if self.temperature == 0:
+            return np.zeros(rows)
         return random.uniform(self.seed, f"sample/{step}", rows)
 
     def choose(self, logits: Any, uniforms: Any, xp: Any = np) -> Any:
