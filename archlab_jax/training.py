@@ -1,6 +1,5 @@
 """Training: a compiled step over flat leaves."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +41,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         self.model, self.policy, self.clip, self.seed, self.loss = model, policy, clip, seed, loss
         table = schema(model.root())
-        keep_memory(policy, sum(math.prod(param.shape) for param in table.values()))
+        keep_memory(policy, sum(param.size for param in table.values()))
         with precision(policy):
             self.program: Program = program(model, model.width, policy)
             variables = self.program.split.variables

@@ -41,6 +41,11 @@ def once(ctx: Context, key: Any, make: Callable[[], Any]) -> Any:
     return make() if torch.compiler.is_compiling() else ctx.once(key, make)
 
 
+def is_eager(tensor: Any) -> bool:
+    """Whether a kernel written for this CPU may take it: it lies here whole, and no compiler traces the call."""
+    return tensor.device.type == "cpu" and not hasattr(tensor, "to_local") and not torch.compiler.is_compiling()
+
+
 def device_of(policy: Policy) -> torch.device:
     """The device a policy asks for."""
     if policy.device == "tpu":

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from archlab_torch.runtime import is_eager
+
 SHORTEST, LONGEST = 32, 1024  # sequences
 BLOCK = 64
 """Queries a block."""
@@ -18,9 +20,8 @@ BLOCK = 64
 def takes(q: Any, k: Any) -> bool:
     """Whether q (B, T, H, K) and k (B, T, G, K) are trained with here."""
     trained = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
-    plain = q.device.type == "cpu" and q.dtype == torch.float32 and not hasattr(q, "to_local")
     fits = q.shape[1] == k.shape[1] and SHORTEST <= q.shape[1] <= LONGEST
-    return trained and plain and fits and not torch.compiler.is_compiling()
+    return trained and fits and q.dtype == torch.float32 and is_eager(q)
 
 
 def attend(q: Any, k: Any, v: Any, scale: float) -> Any:

@@ -5,14 +5,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from archlab_torch.runtime import is_eager
+
 LEAST = 1 << 14
 """Numbers below which a function in Python costs more than it gains."""
 
 
 def rms_norm(x: Any, gain: Any, epsilon: float) -> Any:
     """x / √(mean(x²) + ε) · g along the last axis, of x (..., D) and g (D)."""
-    plain = x.device.type == "cpu" and x.numel() >= LEAST and not hasattr(gain, "to_local")
-    if plain and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if torch.is_grad_enabled() and x.numel() >= LEAST and is_eager(gain):
         return _RMSNorm.apply(x, gain, epsilon)
     return F.rms_norm(x, (x.shape[-1],), gain, epsilon)
 
