@@ -68,6 +68,8 @@ class Context:
         come later (prefix language models). None where there is no prefix.
     plain
         Whether every row is one unpadded document from position 0; fast paths may rely on it.
+    fresh
+        Whether the decoding state holds nothing yet: the tokens of this call are all there are to see.
     random
         The source of dropout masks; None in evaluation.
     records
@@ -100,6 +102,7 @@ class Context:
     segments: Any = None
     prefix: Any = None
     plain: bool = False
+    fresh: bool = False
     total: Callable[[Any], Any] = lambda value: value
     rows: Callable[[Any], Any] = lambda value: value
     random: Random | None = None

@@ -55,6 +55,11 @@ class Decoder(ABC):
         """Take in tokens (B, T), none of them padding; the logits after each, (B, T, V), float32."""
         return self._take(tokens, np.ones_like(tokens), {}, every=True)
 
+    def reset(self) -> None:
+        """Forget all that was taken in; the next prompts are a new beginning."""
+        self.seen, self._next = 0, np.zeros_like(self._next)
+        self.state = self.emptied()
+
     def mark(self) -> Any:
         """What :meth:`rewind` needs to come back to where the decoder is now, once."""
         return self.seen, self._next, copy.deepcopy(self.state)
@@ -90,8 +95,10 @@ class Decoder(ABC):
 
     def _take(self, tokens: np.ndarray, segments: np.ndarray, first: Inputs, *, every: bool = False) -> np.ndarray:
         self._check_room(tokens.shape[1])
-        positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
-        given = {"tokens": tokens, "segments": segments, "positions": positions, **first}
+        given = {"tokens": tokens, **first}
+        if self.seen or (segments != 1).any():  # else a row is one document from position 0 on, as it goes without saying
+            positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
+            given |= {"segments": segments, "positions": positions}
         logits = self.logits(prepare(self.model, given, started=self.seen > 0), every=every)
         self.seen = self.seen + tokens.shape[1]
         self._next = self._next + (segments > 0).sum(axis=1).astype(np.int32)
@@ -107,3 +114,7 @@ class Decoder(ABC):
 
         Logits (B, V) of the last position, or (B, T, V) of ``every`` one.
         """
+
+    @abstractmethod
+    def emptied(self) -> Any:
+        """The state before the first token; the buffers of the present one may be used for it."""

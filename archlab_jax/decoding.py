@@ -1,5 +1,6 @@
 """Generation step by step."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from archlab.policy import Policy
 from archlab.sampling import Sampling
 from archlab.weights import DTYPES
 from archlab_jax.program import program
-from archlab_jax.runtime import precision
+from archlab_jax.runtime import devices, loop_options, place_state, precision
 
 ROOM = 32
 """The least room for what one call draws: calls for fewer tokens share a program."""
@@ -29,21 +30,30 @@ class Decoder(decoding.Decoder):
         super().__init__(model, batch=batch, length=length)
         self.policy = policy
         with precision(policy):
-            self.program = program(model, model.width, policy)
+            self.program = program(model, model.width, policy, side_by_side=_side_by_side(policy, batch))
             self.leaves = self.program.leaves(weights)
             self.state = self.program.initial_state(batch, length)
-        self._logits = jax.jit(self._run, donate_argnums=3, static_argnames="every")
-        self._loop = jax.jit(self._write, donate_argnums=1, static_argnames=("sampling", "vocab"))
+        self._logits = jax.jit(self._run, donate_argnums=3, static_argnames=("every", "fresh"))
+        options, static = loop_options(policy), ("sampling", "vocab")
+        self._loop = jax.jit(self._write, donate_argnums=1, static_argnames=static, compiler_options=options)
+        empty = functools.partial(self.program.empty_state, batch, length)
+        self._empty = jax.jit(lambda state: empty(), donate_argnums=0, keep_unused=True)  # in the old one's buffers
 
-    def _run(self, leaves: Any, own: Any, where: Any, state: Any, *, every: bool = False) -> Any:
-        logits, state = self.program.call(leaves, own, where, state)
+    def emptied(self) -> Any:
+        with precision(self.policy):
+            return place_state(self._empty(self.state), self.policy)
+
+    def _run(self, leaves: Any, own: Any, where: Any, state: Any, *, every: bool = False, fresh: bool = False) -> Any:
+        logits, state = self.program.call(leaves, own, where, state, fresh=fresh)
         logits = self.model.main(logits)
         return logits if every else logits[:, -1], state
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         own, where = split(self.model, inputs, DTYPES[self.policy.compute])
         with precision(self.policy):
-            logits, self.state = self._logits(self.leaves, own, where, self.state, every=every)
+            logits, self.state = self._logits(
+                self.leaves, own, where, self.state, every=every, fresh=self.seen == 0
+            )
         return np.asarray(logits)
 
     def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:
@@ -73,3 +83,11 @@ class Decoder(decoding.Decoder):
         start = jnp.asarray(tokens), state, jnp.zeros(uniforms.shape, dtype=jnp.int32)
         _, state, out = jax.lax.fori_loop(0, count, turn, start)
         return out, state
+
+
+def _side_by_side(policy: Policy, batch: int) -> bool:
+    """Whether maps of the same input are one product: calls are few then, which counts where there are few rows.
+
+    On CPUs they run beside each other on the threads from two rows on, and that is faster.
+    """
+    return policy.mesh.size == 1 and (batch == 1 or devices(policy)[0].platform != "cpu")

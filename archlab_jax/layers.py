@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from archlab import float8
 from archlab import layers as specs
@@ -66,15 +67,45 @@ class Linear(Module):
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> list[Any]:
     """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
-    biased = linears[0].spec.bias
-    apart = any(linear.spec.bias != biased or not linear.plain for linear in linears)
-    if apart or ctx.records is not None or not specs.side_by_side(x, linears):
+    first, ends = linears[0], np.cumsum([linear.spec.features for linear in linears])
+    if ctx.records is not None or not _alike(linears):
         return [linear(x, ctx) for linear in linears]
-    kernels = [linear.kernel[...].astype(x.dtype) for linear in linears]
-    ends = np.cumsum([kernel.shape[1] for kernel in kernels])[:-1]
-    y = matmul(x, jnp.concatenate(kernels, axis=1))
-    y = broadcast(jnp.add, y, jnp.concatenate([linear.bias[...] for linear in linears])) if biased else y
-    return jnp.split(y, ends, axis=-1)
+    laid = first.kernel.shape[-1] == ends[-1]  # by lay_side_by_side
+    if not laid and not specs.side_by_side(x, linears):
+        return [linear(x, ctx) for linear in linears]
+    kernels = [linear.kernel[...].astype(x.dtype) for linear in (linears[:1] if laid else linears)]
+    y = matmul(x, kernels[0] if laid else jnp.concatenate(kernels, axis=1))
+    if first.spec.bias:
+        y = broadcast(jnp.add, y, jnp.concatenate([linear.bias[...] for linear in linears]))
+    return jnp.split(y, ends[:-1], axis=-1)
+
+
+def _alike(linears: Sequence[Linear]) -> bool:
+    """Whether one product can be all of them."""
+    biased = linears[0].spec.bias
+    return all(linear.plain and linear.spec.bias == biased for linear in linears)
+
+
+def lay_side_by_side(module: Module) -> Module:
+    """``module`` with one kernel for all maps that a part calls by :func:`joint`, which it names by ``beside``.
+
+    The first of these has it, and none of them can be called alone.
+    """
+    for _, part in nnx.iter_graph(module):
+        for names in getattr(part, "beside", ()):
+            linears = [getattr(part, name) for name in names]
+            if _alike(linears):
+                linears[0].kernel = _side_by_side([linear.kernel for linear in linears])
+                for linear in linears[1:]:
+                    linear.kernel = linears[0].kernel
+    return module
+
+
+def _side_by_side(kernels: Sequence[nnx.Param]) -> nnx.Param:
+    paths = tuple(path for kernel in kernels for path in kernel.paths)
+    value = jnp.concatenate([kernel[...] for kernel in kernels], axis=-1)
+    held = {"axes": kernels[0].axes, "stacked": kernels[0].stacked, "form": None, "maps": len(kernels)}
+    return nnx.Param(value, paths=paths, **held)
 
 
 @natives.register(specs.Embedding)

@@ -59,14 +59,17 @@ class Builder:
         return nnx.data(None) if child is None else self.module(child, path)
 
     def param(self, param: Param, path: str) -> nnx.Param:
-        """The variable at ``path``; it remembers its canonical paths, its logical axes and how a program holds it."""
+        """The variable at ``path``; it remembers its canonical paths, its logical axes and how a program holds it.
+
+        ``maps`` is how many parameters of as many linear maps it holds, side by side.
+        """
         paths = self.paths(path)
         arrays = [self.weights[p] for p in paths]
         stacked = self.turns is not None
         value = np.stack(arrays) if stacked else arrays[0]
         axes = f"L {param.axes}".strip() if stacked else param.axes
         dtype = jnp.dtype(self.policy.param)
-        return nnx.Param(jnp.asarray(value, dtype=dtype), paths=paths, axes=axes, stacked=stacked, form=None)
+        return nnx.Param(jnp.asarray(value, dtype=dtype), paths=paths, axes=axes, stacked=stacked, form=None, maps=1)
 
     def paths(self, path: str) -> tuple[str, ...]:
         """The canonical paths of the parameters that the variable at ``path`` holds."""
@@ -136,7 +139,9 @@ class Split:
     @staticmethod
     def _join(variable: nnx.Variable, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
         arrays = [np.asarray(weights[path]) for path in variable.paths]
-        array = np.stack(arrays) if variable.stacked else arrays[0]
+        turns = len(arrays) // variable.maps
+        each = [np.stack(arrays[i : i + turns]) if variable.stacked else arrays[i] for i in range(0, len(arrays), turns)]
+        array = each[0] if variable.maps == 1 else np.concatenate(each, axis=-1)
         return array.astype(dtype) if variable.form is None else held(array, variable.form)
 
     def unpack(self, leaves: list[Any]) -> dict[str, np.ndarray]:

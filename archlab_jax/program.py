@@ -16,6 +16,7 @@ from archlab.policy import Policy
 from archlab.reference import takes_state
 from archlab.spec import Spec, State, schema, state_schema
 from archlab.weights import DTYPES, check
+from archlab_jax.layers import lay_side_by_side
 from archlab_jax.module import Builder, Module, Split
 from archlab_jax.runtime import compiler_options, context, place_batch, place_params, place_state, precision
 
@@ -23,12 +24,13 @@ from archlab_jax.runtime import compiler_options, context, place_batch, place_pa
 class Program:
     """One spec, width and policy, built once; its functions compile on first use of a shape."""
 
-    def __init__(self, spec: Spec, width: int, policy: Policy) -> None:
+    def __init__(self, spec: Spec, width: int, policy: Policy, side_by_side: bool) -> None:
         self.spec, self.policy, self.part = spec, policy, spec.at(width)
         empty = {path: np.broadcast_to(np.float32(0), p.shape) for path, p in schema(self.part).items()}
         with precision(policy):
             # shapes alone: the arrays come with the weights
-            self.split = Split(nnx.eval_shape(lambda: build(spec, width, policy, empty)))
+            lay = lay_side_by_side if side_by_side else lambda module: module
+            self.split = Split(nnx.eval_shape(lambda: lay(build(spec, width, policy, empty))))
         options = compiler_options(policy)
         self.forward = jax.jit(self._forward, static_argnames="capture", compiler_options=options)
         self.backward = jax.jit(self._backward, static_argnames="capture", compiler_options=options)
@@ -72,13 +74,17 @@ class Program:
 
     def initial_state(self, batch: int, length: int) -> Any:
         """Empty decoding state in the activations' dtype, where a program leaves the next one."""
+        return place_state(self.empty_state(batch, length), self.policy)
+
+    def empty_state(self, batch: int, length: int) -> Any:
+        """Its arrays."""
 
         def make(node: State) -> Any:
             dtype = self.policy.compute if node.dtype == "float" else jnp.int32
             return jnp.full(node.shape, node.fill, dtype=dtype)
 
         tree = state_schema(self.part, batch, length)
-        return place_state(jax.tree.map(make, tree, is_leaf=lambda n: isinstance(n, State)), self.policy)
+        return jax.tree.map(make, tree, is_leaf=lambda n: isinstance(n, State))
 
 
 def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> Module:
@@ -87,6 +93,9 @@ def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarr
 
 
 @functools.lru_cache(maxsize=64)
-def program(spec: Spec, width: int, policy: Policy) -> Program:
-    """The program of a spec; the same one for equal arguments, so that its compilations are shared."""
-    return Program(spec, width, policy)
+def program(spec: Spec, width: int, policy: Policy, side_by_side: bool = False) -> Program:
+    """The program of a spec; the same one for equal arguments, so that its compilations are shared.
+
+    ``side_by_side``: with one kernel for maps of the same input (:func:`archlab_jax.layers.lay_side_by_side`).
+    """
+    return Program(spec, width, policy, side_by_side)

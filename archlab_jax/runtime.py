@@ -101,6 +101,17 @@ def compiler_options(policy: Policy) -> dict[str, int] | None:
     return {"xla_backend_optimization_level": 0} if _rehearsing and policy.compute == "float64" else None
 
 
+def loop_options(policy: Policy) -> dict[str, int] | None:
+    """What programs that carry a state from turn to turn are compiled with.
+
+    On CPUs XLA copies what it cannot prove to be read before it is written to. It proves more where it looks at a
+    turn's operations as regions, which is not its default.
+    """
+    if devices(policy)[0].platform != "cpu":
+        return compiler_options(policy)
+    return {**(compiler_options(policy) or {}), "xla_cpu_copy_insertion_use_region_analysis": True}
+
+
 CACHE = "ARCHLAB_JAX_CACHE"
 """Names another folder for compiled programs, or is "off"."""
 WORTH = 0.5

@@ -12,6 +12,7 @@ from archlab.inputs import split
 from archlab.model import Model
 from archlab.policy import Policy
 from archlab.sampling import Sampling
+from archlab.spec import state_schema
 from archlab.weights import DTYPES, check
 from archlab_torch.kernels import namespace as xp
 from archlab_torch.layers import pack
@@ -41,7 +42,7 @@ class Decoder(decoding.Decoder):
             for table in split(self.model, inputs, DTYPES[self.policy.compute])
         )
         with precision(self.policy), torch.no_grad():
-            logits, self.state = self.program.call(own, where, self.state)
+            logits, self.state = self.program.call(own, where, self.state, fresh=self.seen == 0)
         logits = self.model.main(logits)
         return to_numpy(logits if every else logits[:, -1])
 
@@ -60,6 +61,12 @@ class Decoder(decoding.Decoder):
                 columns.append(given)
         self.known.add(key)
         return to_numpy(torch.stack(columns, dim=1)).astype(np.int32)
+
+    def emptied(self) -> Any:
+        schema = state_schema(self.program.part, len(self._next), self.length)
+        for node, buffer in zip(leaves(schema), leaves(self.state), strict=True):
+            buffer.fill_(node.fill)  # in place: a CUDA graph knows it by its address
+        return self.state
 
     def _turn(
         self, own: Any, ctx: Any, state: Any, uniforms: Any, sampling: Sampling, vocab: int | None
@@ -82,10 +89,10 @@ def _trusting(known: bool) -> contextlib.AbstractContextManager[None]:
     return torch.compiler.set_stance(skip_guard_eval_unsafe=True) if known else contextlib.nullcontext()
 
 
-def leaves(state: Any) -> Iterator[torch.Tensor]:
-    """The tensors of a state."""
-    if isinstance(state, torch.Tensor):
+def leaves(state: Any) -> Iterator[Any]:
+    """The tensors of a state, or what its schema says of them."""
+    if not isinstance(state, dict | list):
         yield state
-    else:
-        for inner in state.values() if isinstance(state, dict) else state:
-            yield from leaves(inner)
+        return
+    for inner in state.values() if isinstance(state, dict) else state:
+        yield from leaves(inner)

@@ -76,13 +76,16 @@ class Decoder(decoding.Decoder):
 
     def __init__(self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int) -> None:
         super().__init__(model, batch=batch, length=length)
-        self.weights = weights
-        self.state = reference.initial_state(model.root(), batch, length)
+        self.weights, self.batch = weights, batch
+        self.state = self.emptied()
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         result = reference.run(self.model, self.weights, inputs, state=self.state)
         self.state = result.state
         return result.output if every else result.output[:, -1]
+
+    def emptied(self) -> Any:
+        return reference.initial_state(self.model.root(), self.batch, self.length)
 
 
 class NumpyBackend:

@@ -61,13 +61,12 @@ class Decoding:
 
     def round(self) -> Decoded:
         """Take in the prompts anew and write after them."""
-        start = self.decoder.mark()
+        self.decoder.reset()
         began = time.perf_counter()
         logits = self.decoder.prefill(self.tokens, **self.first)
         read = time.perf_counter()
         self.decoder.write(logits.argmax(axis=-1).astype(np.int32), self.new, GREEDY)
         token = (time.perf_counter() - read) / self.new
-        self.decoder.rewind(start)
         return Decoded(prefill=read - began, token=token)
 
 

@@ -102,7 +102,7 @@ class Attention(MultiHead):
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
         slots = min(length, self.reach or length)
-        cache = State(shape=(batch, slots, self.kv_heads, self.size(width)), axes="B S G K")
+        cache = State(shape=(batch, self.kv_heads, slots, self.size(width)), axes="B G S K")
         where = State(shape=(batch, slots), axes="B S", dtype="int")
         return {
             "keys": cache,
@@ -215,9 +215,18 @@ def attention_example(
 # --- the cache ----------------------------------------------------------------------------------------
 
 
+def heads_first(xp: Any, keys: dict[str, Any]) -> dict[str, Any]:
+    """Keys and values (B, S, G, K) as a cache keeps them, (B, G, S, K), or back; all else as it is.
+
+    A new token's query is multiplied with one head after the other. What one product reads lies side by side then.
+    """
+    return {n: xp.permute_dims(a, (0, 2, 1, 3)) if a.ndim == 4 else a for n, a in keys.items()}
+
+
 def extended(xp: Any, state: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     """What is cached of earlier tokens, followed by the new ones'. Empty slots have segment 0 and are never seen."""
-    return {name: xp.concat([state[name], new], axis=1) for name, new in keys.items()}
+    cached = heads_first(xp, {name: state[name] for name in keys})
+    return {name: xp.concat([cached[name], new], axis=1) for name, new in keys.items()}
 
 
 def appended(ctx: Any, state: Any, keys: dict[str, Any]) -> Any:
@@ -228,11 +237,13 @@ def appended(ctx: Any, state: Any, keys: dict[str, Any]) -> Any:
     first = (ctx.constant(np.arange(slots)) - state["index"][:, None]) % slots  # the first new key to fall on a slot
     latest = first + (count - 1 - first) // slots * slots  # and the last one, which stays
     source = xp.where(first < count, latest, xp.zeros_like(latest))
+    cached = heads_first(xp, {name: state[name] for name in keys})
 
     def merged(name: str) -> Any:
         one = (1,) * (keys[name].ndim - 2)
         index = xp.broadcast_to(xp.reshape(source, (*source.shape, *one)), (*source.shape, *keys[name].shape[2:]))
         fresh = xp.take_along_axis(keys[name], index, axis=1)
-        return xp.where(xp.reshape(first < count, (*first.shape, *one)), fresh, state[name])
+        return xp.where(xp.reshape(first < count, (*first.shape, *one)), fresh, cached[name])
 
-    return updated(state, **{name: merged(name) for name in keys}, index=state["index"] + count)
+    kept = heads_first(xp, {name: merged(name) for name in keys})
+    return updated(state, **kept, index=state["index"] + count)

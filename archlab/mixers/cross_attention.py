@@ -4,6 +4,7 @@ from typing import Any
 
 from archlab.errors import InputError
 from archlab.masks import same_document
+from archlab.mixers.attention import heads_first
 from archlab.mixers.multi_head import MultiHead
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
 from archlab.spec import Cost, Example, Parts, State, updated
@@ -35,7 +36,7 @@ class CrossAttention(MultiHead):
         return {**projections, "out": self.output(width), "dropout": self.dropping(width)}
 
     def state(self, width: int, batch: int, length: int) -> dict[str, State]:
-        cache = State(shape=(batch, length, self.kv_heads, self.size(width)), axes="B S G K")
+        cache = State(shape=(batch, self.kv_heads, length, self.size(width)), axes="B G S K")
         return {"keys": cache, "values": cache, "segments": State(shape=(batch, length), axes="B S", dtype="int")}
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
@@ -53,12 +54,15 @@ class CrossAttention(MultiHead):
     def keys(self, m: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
         """Keys and values (B, S, G, K) with their documents (B, S): of the memory, or those that the state keeps."""
         if state is not None and self.memory not in ctx.published:
-            return state, state
+            return heads_first(ctx.xp, state), state
         memory = ctx.read(self.memory, m.path)
         z, segments = memory["x"], memory["segments"]
         k, v = (rearrange(part(z, ctx), "B S (G K) -> B S G K", G=self.kv_heads) for part in (m.key, m.value))
         new = {"keys": k, "values": v, "segments": segments}
-        return new, None if state is None else updated(state, **{n: _filled(ctx, state[n], a) for n, a in new.items()})
+        if state is None:
+            return new, None
+        empty = heads_first(ctx.xp, state)
+        return new, updated(state, **heads_first(ctx.xp, {n: _filled(ctx, empty[n], a) for n, a in new.items()}))
 
     def cost(self, width: int, length: int) -> Cost:
         pairs = 4.0 * self.heads * self.size(width) * length  # of a memory as long as the sequence

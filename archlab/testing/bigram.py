@@ -132,6 +132,9 @@ class BigramDecoder(Decoder):
         assert tokens is not None
         return self._weights[E][tokens if every else tokens[:, -1]] @ self._weights[W]
 
+    def emptied(self) -> None:
+        return None
+
 
 class BigramBackend:
     """Implements what training and generation use of :class:`archlab.backends.Backend`."""

@@ -11,6 +11,8 @@ from archlab_jax.module import Module, View, natives
 class GLU(Module):
     """y = (f(x W_gate) ⊙ (x W_up + c)) W_down."""
 
+    beside = (("gate", "up"),)
+
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         gate, up = joint((self.gate, self.up), x, ctx)
         return self.spec.join(View(self), gate, up, ctx), state

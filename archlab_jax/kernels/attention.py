@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from archlab.errors import InputError
 from archlab.masks import Seen
@@ -43,11 +44,16 @@ def attend(
     """softmax(cap(q kᵀ · scale + bias)) v over the keys that are ``seen``, by the policy's kernel.
 
     q (B, T, H, K), k and v (B, S, G, K) → (B, T, H, K). ``bias`` (B, H, T, S). ``sink`` (H) scores that each row sees
-    too, without a value. ``drop`` is applied to the weights. Rows that see nothing give 0.
+    too, without a value. ``drop`` is applied to the weights. Rows that see nothing give 0. k and v may come in parts
+    along S.
     """
     asked = {"bias": bias is not None, "softcap": softcap, "dropout": drop, "sink": sink is not None}
     check_kernel(policy.attention, asked, "attention")
-    kernel = pick(q, k, seen, asked, policy) if policy.attention == "auto" else policy.attention
+    some = k[0] if isinstance(k, tuple) else k
+    kernel = pick(q, some, seen, asked, policy) if policy.attention == "auto" else policy.attention
+
+    if kernel != "dense":
+        k, v = (jnp.concatenate(a, axis=1) if isinstance(a, tuple) else a for a in (k, v))
 
     def dense(q: Any, k: Any, v: Any) -> Any:
         if not seen.causal or drop is not None or devices(policy)[0].platform != "cpu":
@@ -125,19 +131,21 @@ def _dense(
 ) -> Any:
     """Heads are brought before tokens first: XLA's CPU backend multiplies what lies side by side at twice the speed."""
     batch, length, heads, size = q.shape
-    groups = k.shape[2]
+    ks, vs = ([jnp.moveaxis(part, 1, 2) for part in (a if isinstance(a, tuple) else (a,))] for a in (k, v))
+    groups, ends = ks[0].shape[1], np.cumsum([part.shape[2] for part in ks])
     q = jnp.moveaxis(q.reshape(batch, length, groups, heads // groups, size), 1, 3)
-    k, v = jnp.moveaxis(k, 1, 2), jnp.moveaxis(v, 1, 2)
     precise = upcast(jnp, q).dtype
     early = q.dtype == precise  # q is smaller than the scores; in low precision scaling it would round
-    scores = jnp.einsum("BGRTK,BGSK->BGRTS", q * scale if early else q, k, preferred_element_type=precise)
+    q = q * scale if early else q
+    parts = [jnp.einsum("BGRTK,BGSK->BGRTS", q, part, preferred_element_type=precise) for part in ks]
+    scores = parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
     scores = scores if early else scores * scale
     if bias is not None:
         scores = scores + bias.reshape(batch, groups, heads // groups, *bias.shape[2:])
     if softcap is not None:
         scores = softcap * jnp.tanh(scores / softcap)
     if causal:
-        before = k.shape[2] - length  # the first query sees these keys too
+        before = ends[-1] - length  # the first query sees these keys too
         scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], dtype=bool), before), scores, -jnp.inf)
     if sink is not None:
         if mask is not None:  # a row sees the sink at least; LLVM cannot compile a longer mask for every CPU
@@ -145,10 +153,11 @@ def _dense(
         extra = sink.astype(precise).reshape(1, groups, -1, 1, 1)
         scores = jnp.concatenate([scores, jnp.broadcast_to(extra, (*scores.shape[:-1], 1))], axis=-1)
     weights = softmax(scores) if mask is None else masked_softmax(jnp, scores, mask[:, None, None])
-    weights = weights[..., : k.shape[2]].astype(q.dtype)
+    weights = weights[..., : ends[-1]].astype(q.dtype)
     if drop is not None:
         weights = drop(weights)
-    out = jnp.einsum("BGRTS,BGSK->BGRTK", weights, v)
+    shares = jnp.split(weights, ends[:-1], axis=-1)
+    out = sum(jnp.einsum("BGRTS,BGSK->BGRTK", share, part) for share, part in zip(shares, vs, strict=True))
     return jnp.moveaxis(out, 3, 1).reshape(batch, length, heads, size)
 
 

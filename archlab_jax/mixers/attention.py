@@ -13,11 +13,14 @@ from archlab.spec import Part, updated
 from archlab_jax.kernels.attention import attend, check_kernel
 from archlab_jax.layers import joint
 from archlab_jax.module import Builder, Module, View, natives
+from archlab_jax.runtime import devices
 
 
 @natives.register(specs.Attention)
 class Attention(Module):
     """softmax(q kᵀ · scale + bias) v over the visible keys."""
+
+    beside = (("query", "key", "value"),)
 
     def build(self, part: Part, builder: Builder, path: str) -> None:
         super().build(part, builder, path)
@@ -28,19 +31,16 @@ class Attention(Module):
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         spec = self.spec
         q, k, v = spec.arrange(View(self), *joint((self.query, self.key, self.value), x, ctx), ctx)
-        if spec.selection and state is None and ctx.plain and self.bare(ctx):
+        own = state is None or ctx.fresh  # keys are those of the call's own tokens
+        keys, state = self.remember(k, v, ctx, state)
+        if spec.selection and own and ctx.plain and self.bare(ctx):
             scale, causal = spec.factor(q.shape[-1]), spec.visibility == "causal"
             y = self.selection.attend(q, k, v, scale=scale, causal=causal)
         elif spec.selection:
-            keys, state = self.remember(k, v, ctx, state)
             y = spec.attend(View(self), q, keys, ctx)
         else:
-            keys = {"keys": k, "values": v, "positions": ctx.positions}
-            seen = Seen.own(ctx, spec.sight, lambda: visible(ctx, spec.sight, ctx.positions, ctx.documents))
-            if state is not None:
-                keys, state = self.remember(k, v, ctx, state)
-                seen = Seen(mask=functools.partial(visible, ctx, spec.sight, keys["positions"], keys["segments"]))
-            y = self.attend(q, keys, ctx, seen)
+            mask = functools.partial(visible, ctx, spec.sight, keys["positions"], keys["segments"])
+            y = self.attend(q, keys, ctx, Seen.own(ctx, spec.sight, mask) if own else Seen(mask=mask))
         return spec.leave(View(self), y, x, ctx), state
 
     def bare(self, ctx: Any) -> bool:
@@ -67,16 +67,32 @@ class Attention(Module):
         new = {"keys": k, "values": v, "positions": ctx.positions, "segments": ctx.documents}
         if state is None:
             return new, None
-        slots, count = state["keys"].shape[1], k.shape[1]
+        slots, (rows, count) = state["positions"].shape[1], k.shape[:2]
         if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
-            return specs.extended(jnp, state, new), specs.appended(ctx, state, new)
-        start = state["index"] % slots
-        kept = {n: _put(state[n], new[n].astype(state[n].dtype), start) for n in new}
-        return kept, updated(state, **kept, index=state["index"] + count)
+            return new if ctx.fresh else specs.extended(jnp, state, new), specs.appended(ctx, state, new)
+        start, turned = state["index"] % slots, specs.heads_first(jnp, new)
+        kept = {n: _put(state[n], turned[n].astype(state[n].dtype), start) for n in new}
+        after = updated(state, **kept, index=state["index"] + count)
+        if ctx.fresh:
+            return new, after
+        if rows * count == 1 and not self.spec.selection and devices(self.policy)[0].platform == "cpu":
+            return _in_parts(state, new), after
+        return specs.heads_first(jnp, kept), after
+
+
+def _in_parts(state: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The cache as it was, and the new keys: XLA copies no cache that is read before it is written to.
+
+    Where it is written to first, XLA's CPU backend does so twice, and copies it, if there is one row.
+    """
+    cached = specs.heads_first(jnp, {name: state[name] for name in new})
+    both = {name: jnp.concatenate([cached[name], new[name]], axis=1) for name in ("positions", "segments")}
+    return {**both, **{name: (cached[name], new[name]) for name in ("keys", "values")}}
 
 
 def _put(kept: Any, new: Any, start: Any) -> Any:
-    """``kept`` (B, S, …) with ``new`` (B, T, …) from slot ``start`` (B) on."""
+    """``kept`` with ``new`` from slot ``start`` (B) on: both (B, S), or (B, G, S, K)."""
+    axis = 2 if kept.ndim == 4 else 1
     if kept.shape[0] == 1:  # one row is a slice; of several with places of their own XLA makes a scatter
-        return lax.dynamic_update_slice_in_dim(kept, new, start[0], axis=1)
-    return jax.vmap(functools.partial(lax.dynamic_update_slice_in_dim, axis=0))(kept, new, start)
+        return lax.dynamic_update_slice_in_dim(kept, new, start[0], axis=axis)
+    return jax.vmap(functools.partial(lax.dynamic_update_slice_in_dim, axis=axis - 1))(kept, new, start)

@@ -28,19 +28,16 @@ class Attention(Module):
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         spec = self.spec
         q, k, v = spec.arrange(self, *joint((self.query, self.key, self.value), x, ctx), ctx)
-        if spec.selection and state is None and ctx.plain and self.bare(ctx):
+        own = state is None or ctx.fresh  # keys are those of the call's own tokens
+        keys, state = self.remember(k, v, ctx, state)
+        if spec.selection and own and ctx.plain and self.bare(ctx):
             scale, causal = spec.factor(q.shape[-1]), spec.visibility == "causal"
             y = self.selection.attend(q, k, v, scale=scale, causal=causal)
         elif spec.selection:
-            keys, state = self.remember(k, v, ctx, state)
             y = spec.attend(self, q, keys, ctx)
         else:
-            keys = {"keys": k, "values": v, "positions": ctx.positions}
-            seen = Seen.own(ctx, spec.sight, lambda: visible(ctx, spec.sight, ctx.positions, ctx.documents))
-            if state is not None:
-                keys, state = self.remember(k, v, ctx, state)
-                seen = Seen(mask=functools.partial(visible, ctx, spec.sight, keys["positions"], keys["segments"]))
-            y = self.attend(q, keys, ctx, seen)
+            mask = functools.partial(visible, ctx, spec.sight, keys["positions"], keys["segments"])
+            y = self.attend(q, keys, ctx, Seen.own(ctx, spec.sight, mask) if own else Seen(mask=mask))
         return spec.leave(self, y, x, ctx), state
 
     def bare(self, ctx: Any) -> bool:
@@ -67,10 +64,12 @@ class Attention(Module):
         new = {"keys": k, "values": v, "positions": ctx.positions, "segments": ctx.documents}
         if state is None:
             return new, None
-        slots, count = state["keys"].shape[1], k.shape[1]
+        slots, count = state["positions"].shape[1], k.shape[1]
         if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
-            return specs.extended(ctx.xp, state, new), specs.appended(ctx, state, new)
+            return new if ctx.fresh else specs.extended(ctx.xp, state, new), specs.appended(ctx, state, new)
         where = (state["index"][:, None] + torch.arange(count, device=k.device)) % slots
         rows = torch.arange(k.shape[0], device=k.device)[:, None]
-        kept = {n: state[n].index_put_((rows, where), new[n].to(state[n].dtype)) for n in new}
-        return kept, updated(state, **kept, index=state["index"] + count)
+        kept = specs.heads_first(ctx.xp, {n: state[n] for n in new})  # views
+        for n, cached in kept.items():
+            cached.index_put_((rows, where), new[n].to(cached.dtype))
+        return new if ctx.fresh else kept, updated(state, index=state["index"] + count)
