@@ -96,7 +96,7 @@ class Decoder(ABC):
     def _take(self, tokens: np.ndarray, segments: np.ndarray, first: Inputs, *, every: bool = False) -> np.ndarray:
         self._check_room(tokens.shape[1])
         given = {"tokens": tokens, **first}
-        if self.seen or (segments != 1).any():  # else a row is one document from position 0 on, as it goes without saying
+        if self.seen or (segments != 1).any():  # a row that is one document from position 0 on goes without saying
             positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
             given |= {"segments": segments, "positions": positions}
         logits = self.logits(prepare(self.model, given, started=self.seen > 0), every=every)

@@ -51,9 +51,7 @@ class Decoder(decoding.Decoder):
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         own, where = split(self.model, inputs, DTYPES[self.policy.compute])
         with precision(self.policy):
-            logits, self.state = self._logits(
-                self.leaves, own, where, self.state, every=every, fresh=self.seen == 0
-            )
+            logits, self.state = self._logits(self.leaves, own, where, self.state, every=every, fresh=self.seen == 0)
         return np.asarray(logits)
 
     def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:

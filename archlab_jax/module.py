@@ -139,8 +139,8 @@ class Split:
     @staticmethod
     def _join(variable: nnx.Variable, weights: Mapping[str, np.ndarray], dtype: Any) -> Any:
         arrays = [np.asarray(weights[path]) for path in variable.paths]
-        turns = len(arrays) // variable.maps
-        each = [np.stack(arrays[i : i + turns]) if variable.stacked else arrays[i] for i in range(0, len(arrays), turns)]
+        starts = range(0, len(arrays), len(arrays) // variable.maps)
+        each = [np.stack(arrays[i : i + starts.step]) if variable.stacked else arrays[i] for i in starts]
         array = each[0] if variable.maps == 1 else np.concatenate(each, axis=-1)
         return array.astype(dtype) if variable.form is None else held(array, variable.form)
 

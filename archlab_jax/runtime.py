@@ -262,7 +262,7 @@ def context(
     positions = where.get("positions")
     plain = positions is None and where.get("segments") is None and where.get("prefix") is None
     if positions is None:
-        positions = jnp.broadcast_to(jnp.arange(shape[1]) + start, shape)
+        positions = jnp.broadcast_to((jnp.arange(shape[1]) + start).astype(jnp.int32), shape)  # as those that are given
     return Context(
         xp=jnp, scan=scan, erf=jax.scipy.special.erf, constant=constant, stop_gradient=jax.lax.stop_gradient,
         dtype=jnp.dtype(policy.compute), positions=positions, segments=where.get("segments"),

@@ -34,7 +34,8 @@ class Decoder(decoding.Decoder):
         self.state = self.program.initial_state(batch, length)
         self.known: set[Any] = set()  # what turns have been compiled for
         self.turn = self._compiled() if policy.compile else self._turn
-        pack(self.program.module, rows=batch)
+        if not policy.compile or batch > 1:  # see kernels.linear.sums_rows
+            pack(self.program.module, rows=batch)
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
         own, where = (

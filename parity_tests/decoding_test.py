@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from archlab.activations import SiLU
+from archlab.activations import Sigmoid, SiLU
 from archlab.backends import find_backend
 from archlab.block import Block
 from archlab.channels.glu import GLU
+from archlab.inits import Normal
 from archlab.mixers.attention import Attention
 from archlab.mixers.mamba2 import Mamba2
 from archlab.model import Head, tiny_model
@@ -16,6 +17,7 @@ from archlab.policy import Policy
 from archlab.residuals import PreNorm
 from archlab.rotary import RoPE
 from archlab.sampling import Sampling
+from archlab.score_bias import ALiBi
 from archlab.speculation import Speculator
 from parity_tests.numpy_backend import NumpyBackend
 from parity_tests.small_models import llama
@@ -26,6 +28,12 @@ GREEDY = Sampling(temperature=0.0)
 PROMPT = np.array([[0, 0, 3, 9, 4, 1, 7], [5, 2, 8, 8, 0, 1, 6]], dtype=np.int32)
 SEGMENTS = np.array([[0, 0, 1, 1, 1, 1, 1], [1] * 7], dtype=np.int32)
 COUNT = 12
+SIGHTS = {
+    "grouped": {"window": None},
+    "window": {"window": 5, "kv_heads": 1, "sink": Normal(std=1.0)},
+    "chunk": {"window": None, "chunk": 4, "gate": Sigmoid()},
+    "everything": {"window": None, "softcap": 2.0, "qk_norm": RMSNorm(epsilon=1e-6), "score_bias": ALiBi()},
+}
 
 
 def hybrid():
@@ -48,10 +56,10 @@ def weights_of(model, seed=3):
     return drawn_weights(model.root(), seed)
 
 
-def decoder(backend, model, seed=3, length=PROMPT.shape[1] + COUNT):
+def decoder(backend, model, seed=3, length=PROMPT.shape[1] + COUNT, rows=len(PROMPT), policy=EXACT):
     made = NumpyBackend() if backend == "plain" else find_backend(backend)
-    how = {} if backend == "plain" else {"policy": EXACT}
-    return made.decoder(model, weights_of(model, seed), batch=len(PROMPT), length=length, **how)
+    how = {} if backend == "plain" else {"policy": policy}
+    return made.decoder(model, weights_of(model, seed), batch=rows, length=length, **how)
 
 
 def written(decoder, sampling, sizes=(COUNT,), **prefill):
@@ -105,3 +113,48 @@ def test_a_decoder_comes_back_to_its_mark(backend):
     before = one.write(tokens, 5, GREEDY)
     one.rewind(mark)
     assert one.write(tokens, 5, GREEDY).tolist() == before.tolist()
+
+
+def course(decoder, prompt):
+    """Logits after a whole prompt and after three further tokens, and what is written then."""
+    after = [decoder.prefill(prompt), *np.moveaxis(decoder.score(prompt[:, :3]), 1, 0)]
+    return np.stack(after), decoder.write(prompt[:, 3], 6, GREEDY).tolist()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SIGHTS)
+def test_prompts_without_padding_and_single_rows_go_by_paths_of_their_own(backend, name):
+    """Nothing is cached yet where a prompt comes first; the keys of one row are read before the new one is written."""
+    model = llama(**SIGHTS[name])
+    for rows in (1, 2):
+        found, truth = (course(decoder(who, model, rows=rows), PROMPT[-rows:]) for who in (backend, "plain"))
+        np.testing.assert_allclose(found[0], truth[0], rtol=1e-9, atol=1e-9)
+        assert found[1] == truth[1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_decoder_that_was_reset_is_a_new_one(backend):
+    one, new = (decoder(backend, MODELS["hybrid"]) for _ in range(2))
+    course(one, PROMPT)
+    one.reset()
+    assert one.seen == 0
+    for left, empty in zip(arrays(one.state), arrays(new.state), strict=True):
+        np.testing.assert_array_equal(left, empty)
+    np.testing.assert_array_equal(course(one, PROMPT[::-1])[0], course(new, PROMPT[::-1])[0])
+
+
+def arrays(state):
+    return [state] if not isinstance(state, dict | list) else [a for s in nodes(state) for a in arrays(s)]
+
+
+def nodes(state):
+    return state.values() if isinstance(state, dict) else state
+
+
+def test_a_compiled_decoder_of_one_row_sums_as_the_others_multiply():
+    model = MODELS["cache"]
+    plain, fast = (decoder("torch", model, rows=1, policy=Policy(compile=on)) for on in (False, True))
+    tokens = [d.write(GREEDY.draw(d.prefill(PROMPT[1:]), 0).astype(np.int32), COUNT - 1, GREEDY) for d in (plain, fast)]
+    assert tokens[0].tolist() == tokens[1].tolist()
+    again = PROMPT[1:, :1]
+    np.testing.assert_allclose(fast.score(again), plain.score(again), rtol=1e-5, atol=1e-5)

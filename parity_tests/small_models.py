@@ -17,8 +17,13 @@ from archlab.rotary import RoPE
 
 def llama(norm: Any = RMSNorm(epsilon=1e-5), layer: Any = PreNorm, **attention: Any) -> LanguageModel:
     """With a window, so that every position scheme and mask shows."""
-    fields = {"rotary": RoPE(theta=10000.0, layout="half"), "window": 9, "visibility": "causal"} | attention
-    mixer = Attention(heads=4, kv_heads=2, bias=False, out_bias=False, **fields)
+    fields = {
+        "rotary": RoPE(theta=10000.0, layout="half"),
+        "window": 9,
+        "visibility": "causal",
+        "kv_heads": 2,
+    } | attention
+    mixer = Attention(heads=4, bias=False, out_bias=False, **fields)
     channel = GLU(hidden=16, activation=SiLU(), bias=False)
     block = Block(mixer=mixer, channel=channel, residual=layer(norm=norm))
     return tiny_model(layer=block, head=Head(bias=False), norm=norm)

@@ -9,6 +9,8 @@ from archlab.mixers.multi_head import MultiHead
 from archlab.ops import einsum, masked_softmax, rearrange, upcast
 from archlab.spec import Cost, Example, Parts, State, updated
 
+KEPT = ("keys", "values", "segments")
+
 
 class CrossAttention(MultiHead):
     """softmax(q kᵀ · scale) v over a memory, which an encoder has published  (https://arxiv.org/abs/1706.03762).
@@ -53,16 +55,16 @@ class CrossAttention(MultiHead):
 
     def keys(self, m: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
         """Keys and values (B, S, G, K) with their documents (B, S): of the memory, or those that the state keeps."""
-        if state is not None and self.memory not in ctx.published:
-            return heads_first(ctx.xp, state), state
+        kept = None if state is None else heads_first(ctx.xp, {name: state[name] for name in KEPT})
+        if kept is not None and self.memory not in ctx.published:
+            return kept, state
         memory = ctx.read(self.memory, m.path)
         z, segments = memory["x"], memory["segments"]
         k, v = (rearrange(part(z, ctx), "B S (G K) -> B S G K", G=self.kv_heads) for part in (m.key, m.value))
         new = {"keys": k, "values": v, "segments": segments}
-        if state is None:
+        if kept is None:
             return new, None
-        empty = heads_first(ctx.xp, state)
-        return new, updated(state, **heads_first(ctx.xp, {n: _filled(ctx, empty[n], a) for n, a in new.items()}))
+        return new, updated(state, **heads_first(ctx.xp, {n: _filled(ctx, kept[n], a) for n, a in new.items()}))
 
     def cost(self, width: int, length: int) -> Cost:
         pairs = 4.0 * self.heads * self.size(width) * length  # of a memory as long as the sequence

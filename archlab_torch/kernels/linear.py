@@ -18,11 +18,23 @@ LEAST = 1 << 25
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """x (..., D), weight (F, D), bias (F) or None → (..., F)."""
+    if sums_rows(x.device, x.numel() // x.shape[-1]):
+        y = (x.unsqueeze(-2) * weight).sum(dim=-1)
+        return y if bias is None else y + bias
     if not _takes(x, weight):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Product.apply(x, weight, bias)
     return product(x, weight, bias)
+
+
+def sums_rows(device: torch.device, rows: int) -> bool:
+    """Whether a product is a sum that the compiler writes: in decoding on a CPU, for one row.
+
+    It reads the weight in the order in which it lies, at the speed of memory, with what comes before and after it and
+    the widening of integers in the same loop; oneDNN's product of one row takes twice the time.
+    """
+    return rows == 1 and device.type == "cpu" and torch.compiler.is_compiling() and not torch.is_grad_enabled()
 
 
 def product(x: Any, weight: Any, bias: Any = None) -> Any:

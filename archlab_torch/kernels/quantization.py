@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from archlab.quantization import Format, Quantized, quantize
-from archlab_torch.kernels.linear import linear
+from archlab_torch.kernels.linear import linear, sums_rows
 from archlab_torch.module import from_numpy
 
 MOST = 16
@@ -75,20 +75,35 @@ def _shape(x: Any, codes: Any, scales: Any) -> Any:
 
 
 class Int4(Held):
-    """``pairs`` (F, D / 2) of inputs 2i in their upper and 2i + 1 in their lower bits, and ``scales`` (F, groups)."""
+    """``pairs`` (F, groups, J) of a group's first J inputs in their upper and its last J in their lower bits.
+
+    ``scales`` (F, groups). Halves beside each other rather than neighbours: each is read as a vector.
+    """
 
     pairs: torch.Tensor
     scales: torch.Tensor
 
     def __init__(self, found: Quantized, device: torch.device) -> None:
         super().__init__()
-        codes = found.codes.T
-        self.register_buffer("pairs", _tensor((codes[:, 0::2] << 4) | (codes[:, 1::2] & 15), device))
+        first, last = np.split(found.codes.T.reshape(*found.scales.T.shape, -1), 2, axis=-1)
+        self.register_buffer("pairs", _tensor((first << 4) | (last & 15), device))
         self.register_buffer("scales", _tensor(found.scales.T, device))
 
+    def forward(self, x: Any) -> Any:
+        if not sums_rows(x.device, x.numel() // x.shape[-1]):
+            return super().forward(x)
+        upper, lower = x.reshape(self.pairs.shape[1], 2, -1).unbind(1)  # where the compiler would first unpack all
+        first, last = self.halves(x.dtype)
+        return (
+            ((first * upper + last * lower) * self.scales[..., None]).sum((-1, -2)).to(x.dtype).view(*x.shape[:-1], -1)
+        )
+
+    def halves(self, dtype: torch.dtype) -> tuple[Any, Any]:
+        """The codes (F, groups, J) of the first and the last inputs of each group."""
+        return (self.pairs >> 4).to(dtype), ((self.pairs << 4) >> 4).to(dtype)
+
     def wide(self, dtype: torch.dtype) -> Any:
-        codes = torch.stack([self.pairs >> 4, (self.pairs << 4) >> 4], dim=-1)
-        grouped = codes.view(*self.scales.shape, -1).to(dtype) * self.scales.to(dtype)[..., None]
+        grouped = torch.stack(self.halves(dtype), dim=2) * self.scales.to(dtype)[..., None, None]
         return grouped.view(len(self.pairs), -1)
 
 
