@@ -7,8 +7,8 @@ import numpy as np
 from einops import einsum, rearrange, repeat
 
 __all__ = [
-    "angles", "einsum", "loop", "masked_softmax", "rank", "rearrange", "repeat", "scaled", "sigmoid", "softplus",
-    "statistics_dtype", "tied", "upcast",
+    "angles", "einsum", "loop", "masked_softmax", "merge_heads", "rank", "rearrange", "repeat", "scaled", "sigmoid",
+    "softplus", "split_heads", "statistics_dtype", "tied", "upcast",
 ]  # fmt: skip
 
 
@@ -36,6 +36,16 @@ def scaled(ctx: Any, x: Any, factor: float | None) -> Any:
 def tied(ctx: Any, x: Any, table: Any) -> Any:
     """x Eᵀ, E (V, D) the table of an embedding: logits (B, T, V) without a matrix of their own."""
     return x @ ctx.xp.astype(ctx.xp.permute_dims(table, (1, 0)), x.dtype)
+
+
+def split_heads(x: Any, heads: int) -> Any:
+    """(B, T, HK) as (B, T, H, K). Small models would notice what einops takes to read its pattern."""
+    return x.reshape(*x.shape[:-1], heads, -1)
+
+
+def merge_heads(x: Any) -> Any:
+    """(B, T, H, K) as (B, T, HK)."""
+    return x.reshape(*x.shape[:-2], -1)
 
 
 def sigmoid(xp: Any, x: Any) -> Any:

@@ -63,14 +63,19 @@ class Linear(nn.Linear):
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
     """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
-    sizes = [one.spec.features for one in linears]
-    if linears[0].joined is not None and ctx.records is None and x.dtype == linears[0].joined.dtype:
-        return linears[0].joined(x).split(sizes, dim=-1)
+    y = side_by_side(linears, x, ctx)
+    return [one(x, ctx) for one in linears] if y is None else y.split([one.spec.features for one in linears], dim=-1)
+
+
+def side_by_side(linears: Sequence[Linear], x: Any, ctx: Any) -> Any:
+    """What several linear maps make of one x, side by side (..., ΣF), where :func:`joint` makes one product of them."""
+    if ctx.records is not None:
+        return None
+    if linears[0].joined is not None and x.dtype == linears[0].joined.dtype:
+        return linears[0].joined(x)
     biased = linears[0].spec.bias
     apart = any(one.spec.bias != biased or not one.plain for one in linears)
-    if apart or ctx.records is not None or not specs.side_by_side(x, linears):
-        return [one(x, ctx) for one in linears]
-    return linear(x, *_joined(linears, x.dtype)).split(sizes, dim=-1)
+    return None if apart or not specs.side_by_side(x, linears) else linear(x, *_joined(linears, x.dtype))
 
 
 def _joined(linears: Sequence[Linear], dtype: torch.dtype) -> tuple[Any, Any]:

@@ -43,7 +43,8 @@ def once(ctx: Context, key: Any, make: Callable[[], Any]) -> Any:
 
 def is_eager(tensor: Any) -> bool:
     """Whether a kernel written for this CPU may take it: it lies here whole, and no compiler traces the call."""
-    return tensor.device.type == "cpu" and not hasattr(tensor, "to_local") and not torch.compiler.is_compiling()
+    whole = type(tensor) in (torch.Tensor, torch.nn.Parameter)  # no DTensor, which is a part of one
+    return whole and tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def device_of(policy: Policy) -> torch.device:

@@ -51,8 +51,18 @@ class GLU(Channel):
             gate = below(ctx.xp, gate, self.limit)
             up = -below(ctx.xp, -below(ctx.xp, up, self.limit), self.limit)
         up = up + self.up_offset if self.up_offset else up
-        y = m.down(m.activation(gate, ctx) * up, ctx)
+        return self.leave(m, m.activation(gate, ctx) * up, ctx)
+
+    def leave(self, m: Any, hidden: Any, ctx: Any) -> Any:
+        """y from the gated values (..., F)."""
+        y = m.down(hidden, ctx)
         return y if self.out_scale == 1.0 else y * self.out_scale
+
+    @property
+    def is_swiglu(self) -> bool:
+        """Whether the gated values are silu(x W_gate) ⊙ (x W_up) and nothing else."""
+        bare = self.gate_scale == 1.0 and self.limit is None and not self.up_offset
+        return bare and self.activation == SiLU()
 
     def saved(self, width: int, length: int) -> float:
         return 2.0 * self.hidden - width  # both factors; gate and up share one input

@@ -10,7 +10,7 @@ from archlab.layers import Linear
 from archlab.masks import Sight, Visibility, sees_later, visible, visible_pairs
 from archlab.mixers.multi_head import MultiHead
 from archlab.norms import LayerNorm, RMSNorm
-from archlab.ops import einsum, masked_softmax, rearrange, upcast
+from archlab.ops import einsum, masked_softmax, merge_heads, split_heads, upcast
 from archlab.rotary import Rotary
 from archlab.score_bias import PositionBias
 from archlab.selection import Selection
@@ -127,8 +127,8 @@ class Attention(MultiHead):
         """Projections (B, T, HK), (B, T, GK), (B, T, GK) by head, normalised and rotated."""
         if self.qk_norm and self.qk_norm_over == "heads":
             q, k = m.query_norm(q, ctx), m.key_norm(k, ctx)
-        q = rearrange(q, "B T (H K) -> B T H K", H=self.heads)
-        k, v = (rearrange(a, "B T (G K) -> B T G K", G=self.kv_heads) for a in (k, v))
+        q = split_heads(q, self.heads)
+        k, v = (split_heads(a, self.kv_heads) for a in (k, v))
         if self.qk_norm and self.qk_norm_over == "head":
             q, k = m.query_norm(q, ctx), m.key_norm(k, ctx)
         if self.rotary:
@@ -151,7 +151,7 @@ class Attention(MultiHead):
 
     def leave(self, m: Any, y: Any, x: Any, ctx: Any) -> Any:
         """(B, T, D) from what the heads give, y (B, T, H, K), and the layer's input x."""
-        y = rearrange(y, "B T H K -> B T (H K)")
+        y = merge_heads(y)
         return m.out(y * m.gate_activation(m.gate(x, ctx), ctx) if self.gate else y, ctx)
 
     def seen(self, m: Any, q: Any, keys: dict[str, Any], ctx: Any) -> Any:

@@ -6,7 +6,7 @@ from archlab.errors import InputError
 from archlab.masks import same_document
 from archlab.mixers.attention import heads_first
 from archlab.mixers.multi_head import MultiHead
-from archlab.ops import einsum, masked_softmax, rearrange, upcast
+from archlab.ops import einsum, masked_softmax, merge_heads, split_heads, upcast
 from archlab.spec import Cost, Example, Parts, State, updated
 
 KEPT = ("keys", "values", "segments")
@@ -42,7 +42,7 @@ class CrossAttention(MultiHead):
         return {"keys": cache, "values": cache, "segments": State(shape=(batch, length), axes="B S", dtype="int")}
 
     def forward(self, m: Any, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        q = rearrange(m.query(x, ctx), "B T (H K) -> B T H K", H=self.heads)
+        q = split_heads(m.query(x, ctx), self.heads)
         keys, state = self.keys(m, ctx, state)
         k, v = (upcast(ctx.xp, ctx.xp.repeat(keys[n], self.heads // self.kv_heads, axis=2)) for n in ("keys", "values"))
         scores = einsum(upcast(ctx.xp, q), k, "B T H K, B S H K -> B H T S") * self.factor(q.shape[-1])
@@ -51,7 +51,7 @@ class CrossAttention(MultiHead):
         if self.dropout and ctx.random is not None:
             weights = m.dropout(weights, ctx)
         y = einsum(weights, ctx.xp.astype(v, x.dtype), "B H T S, B S H K -> B T H K")
-        return m.out(rearrange(y, "B T H K -> B T (H K)"), ctx), state
+        return m.out(merge_heads(y), ctx), state
 
     def keys(self, m: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
         """Keys and values (B, S, G, K) with their documents (B, S): of the memory, or those that the state keeps."""
@@ -60,7 +60,7 @@ class CrossAttention(MultiHead):
             return kept, state
         memory = ctx.read(self.memory, m.path)
         z, segments = memory["x"], memory["segments"]
-        k, v = (rearrange(part(z, ctx), "B S (G K) -> B S G K", G=self.kv_heads) for part in (m.key, m.value))
+        k, v = (split_heads(part(z, ctx), self.kv_heads) for part in (m.key, m.value))
         new = {"keys": k, "values": v, "segments": segments}
         if kept is None:
             return new, None

@@ -8,7 +8,7 @@ from archlab.inits import FanInNormal, Init
 from archlab.layers import Linear
 from archlab.mixers.short_conv import ShortConv, convolved
 from archlab.norms import RMSNorm
-from archlab.ops import rearrange, sigmoid, upcast
+from archlab.ops import merge_heads, sigmoid, split_heads, upcast
 from archlab.recurrence import Decay, Recurrence, continued, first_memory
 from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
@@ -99,10 +99,10 @@ class GatedDeltaNet(Mixer):
         """q, k (B, T, H, K), v (B, T, H, V), β and log α (B, T, H) in float32 at least, and the state."""
         xp = ctx.xp
         (q, k, v), state = convolved(m, QKV, x, ctx, state)
-        q, k = (rearrange(a, "B T (G K) -> B T G K", G=self.key_heads) for a in (q, k))
+        q, k = (split_heads(a, self.key_heads) for a in (q, k))
         q, k = (a / xp.sqrt(xp.sum(a * a, axis=-1, keepdims=True) + self.epsilon) for a in (q, k))
         q, k = (xp.repeat(a, self.heads // self.key_heads, axis=2) for a in (q, k))
-        v = rearrange(v, "B T (H V) -> B T H V", H=self.heads)
+        v = split_heads(v, self.heads)
         beta = self.beta_range * sigmoid(xp, upcast(xp, m.beta(x, ctx)))
         decay = self.decay.log(m, m.step(x, ctx), ctx)[0] if self.decay else xp.zeros_like(beta)
         return q / math.sqrt(self.key_size), k, v, beta, decay, state
@@ -124,7 +124,7 @@ class GatedDeltaNet(Mixer):
 
     def read(self, m: Any, o: Any, x: Any, ctx: Any) -> Any:
         """(B, T, D) from the states' outputs (B, T, H, V)."""
-        y = rearrange(m.norm(o, ctx), "B T H V -> B T (H V)")
+        y = merge_heads(m.norm(o, ctx))
         if self.gate:
             y = y * m.gate_activation(m.gate(x, ctx), ctx)
         return m.out(y, ctx)

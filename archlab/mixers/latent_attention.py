@@ -8,7 +8,7 @@ from archlab.layers import Dropout, Linear
 from archlab.masks import Sight, Visibility, sees_later, visible, visible_pairs
 from archlab.mixers.attention import appended, extended
 from archlab.norms import RMSNorm
-from archlab.ops import einsum, masked_softmax, rearrange, upcast
+from archlab.ops import einsum, masked_softmax, merge_heads, split_heads, upcast
 from archlab.rotary import RoPE
 from archlab.spec import Cost, Example, Mixer, Norm, Part, Parts, State
 
@@ -101,19 +101,19 @@ class LatentAttention(Mixer):
         content, turned = self.queries(m, x, ctx)
         new = self.keys(m, x, ctx)
         seen = new if state is None else extended(ctx.xp, state, new)
-        k = rearrange(m.key(seen["latents"], ctx), "B S (H K) -> B S H K", H=self.heads)
-        v = rearrange(m.value(seen["latents"], ctx), "B S (H K) -> B S H K", H=self.heads)
+        k = split_heads(m.key(seen["latents"], ctx), self.heads)
+        v = split_heads(m.value(seen["latents"], ctx), self.heads)
         scores = einsum(upcast(ctx.xp, content), upcast(ctx.xp, k), "B T H K, B S H K -> B H T S")
         weights = self.weights(scores, turned, seen, ctx)
         if self.dropout and ctx.random is not None:
             weights = m.dropout(weights, ctx)
         y = einsum(weights, v, "B H T S, B S H K -> B T H K")
-        return m.out(rearrange(y, "B T H K -> B T (H K)"), ctx), appended(ctx, state, new)
+        return m.out(merge_heads(y), ctx), appended(ctx, state, new)
 
     def queries(self, m: Any, x: Any, ctx: Any) -> tuple[Any, Any]:
         """q_C (B, T, H, K) and the rotated q_R (B, T, H, R)."""
         q = m.query(m.query_norm(m.query_latent(x, ctx), ctx) if self.query_rank else x, ctx)
-        q = rearrange(q, "B T (H K) -> B T H K", H=self.heads)
+        q = split_heads(q, self.heads)
         return q[..., : self.content_size], m.rotary(q[..., self.content_size :], ctx)
 
     def keys(self, m: Any, x: Any, ctx: Any) -> dict[str, Any]:

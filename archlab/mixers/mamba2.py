@@ -8,7 +8,7 @@ from archlab.inits import FanInNormal, Init, LogUniform, Ones
 from archlab.layers import Linear
 from archlab.mixers.short_conv import ShortConv, convolved
 from archlab.norms import RMSNorm
-from archlab.ops import rearrange
+from archlab.ops import merge_heads, split_heads
 from archlab.recurrence import Decay, Recurrence, continued, first_memory
 from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
@@ -117,8 +117,8 @@ class Mamba2(Mixer):
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
         """c, b (B, T, H, N), x (B, T, H, P), Δ and log α (B, T, H) in float32 at least, and the state."""
         (v, k, q), state = convolved(m, MIXED, x, ctx, state, self.scales)
-        v = rearrange(v, "B T (H K) -> B T H K", H=self.heads)
-        k, q = (rearrange(a, "B T (G N) -> B T G N", G=self.groups) for a in (k, q))
+        v = split_heads(v, self.heads)
+        k, q = (split_heads(a, self.groups) for a in (k, q))
         k, q = (ctx.xp.repeat(a, self.heads // self.groups, axis=2) for a in (k, q))
         decay, step = self.decay.log(m, self.scaled(m, "step", x, ctx), ctx)
         return q, k, v, step, decay, state
@@ -146,7 +146,7 @@ class Mamba2(Mixer):
         xp = ctx.xp
         if self.skip:
             o = o + xp.astype(m.skip, o.dtype)[:, None] * v
-        y = xp.astype(rearrange(o, "B T H K -> B T (H K)"), x.dtype)
+        y = xp.astype(merge_heads(o), x.dtype)
         gate = m.gate_activation(self.scaled(m, "gate", x, ctx), ctx)
         y = y * gate if self.gate_place == "before" else y
         y = m.norm(y, ctx) if self.norm else y

@@ -8,7 +8,7 @@ from archlab.inits import Constant, FanInNormal, Init, Ones, Uniform, Zeros
 from archlab.layers import Linear
 from archlab.low_rank import LowRank
 from archlab.norms import GroupNorm
-from archlab.ops import rearrange, sigmoid, upcast
+from archlab.ops import merge_heads, sigmoid, split_heads, upcast
 from archlab.recurrence import Recurrence, first_memory, mixed, shift_state, shifted
 from archlab.spec import Cost, Example, Mixer, Norm, Param, Parts, State, updated
 
@@ -122,7 +122,7 @@ class RWKV7(Mixer):
         return r, decay, k, v, removal, rate, m.gate(seen["gate"], ctx)
 
     def by_head(self, a: Any) -> Any:
-        return rearrange(a, "B T (H K) -> B T H K", H=self.heads)
+        return split_heads(a, self.heads)
 
     def recur(
         self, ctx: Any, r: Any, decay: Any, k: Any, v: Any, removal: Any, taken: Any, same: Any, memory: Any
@@ -145,7 +145,7 @@ class RWKV7(Mixer):
         """(B, T, D) from what the memory gave."""
         xp = ctx.xp
         bonus = xp.sum(r * k * xp.astype(m.bonus, r.dtype), axis=-1, keepdims=True) * v
-        y = m.norm(rearrange(o, "B T H K -> B T (H K)"), ctx) + rearrange(bonus, "B T H K -> B T (H K)")
+        y = m.norm(merge_heads(o), ctx) + merge_heads(bonus)
         return m.out(xp.astype(y, x.dtype) * gate, ctx)
 
     def cost(self, width: int, length: int) -> Cost:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from archlab.channels import glu as specs
-from archlab_torch.layers import joint
+from archlab_torch.kernels import swiglu
+from archlab_torch.layers import side_by_side
 from archlab_torch.module import Module, natives
 
 
@@ -14,5 +15,10 @@ class GLU(Module):
     beside = (("gate", "up"),)
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        gate, up = joint((self.gate, self.up), x, ctx)
-        return self.spec.join(self, gate, up, ctx), state
+        linears = self.gate, self.up
+        y = side_by_side(linears, x, ctx)
+        if y is None:
+            return self.spec.join(self, *(linear(x, ctx) for linear in linears), ctx), state
+        if self.spec.is_swiglu and swiglu.takes(y):
+            return self.spec.leave(self, swiglu.swiglu(y), ctx), state
+        return self.spec.join(self, *y.chunk(2, dim=-1), ctx), state

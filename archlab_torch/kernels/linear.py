@@ -12,6 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from archlab_torch.runtime import is_eager
+
+ONEDNN = torch.backends.mkldnn.is_available()
 LEAST = 1 << 25
 """Multiplications below which calling oneDNN through Python costs more than it gains."""
 
@@ -58,7 +61,7 @@ class Packed:
     @classmethod
     def takes(cls, weight: torch.Tensor) -> bool:
         """Whether oneDNN has a layout for ``weight``."""
-        return _is_plain(weight) and weight.dtype == torch.float32
+        return ONEDNN and is_eager(weight) and weight.dtype == torch.float32
 
     def __call__(self, x: Any) -> Any:
         if torch.compiler.is_compiling():
@@ -83,14 +86,9 @@ def _shape(x: Any, number: int, features: int) -> Any:
     return x.new_empty((*x.shape[:-1], features))
 
 
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether oneDNN can read it: a tensor on this CPU, not one of several processes'."""
-    return tensor.device.type == "cpu" and torch.backends.mkldnn.is_available() and not hasattr(tensor, "to_local")
-
-
 def _takes(x: torch.Tensor, weight: torch.Tensor) -> bool:
     small = x.dtype != torch.float32 or x.numel() * weight.shape[0] < LEAST
-    return not small and not torch.compiler.is_compiling() and _is_plain(x) and _is_plain(weight)
+    return not small and ONEDNN and is_eager(x) and is_eager(weight)
 
 
 class _Product(torch.autograd.Function):
