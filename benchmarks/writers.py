@@ -27,11 +27,11 @@ WRITERS = {
     "archlab-torch.compiled": Entry(
         start="peers.archlab_writers:compiled", backend="torch", module="archlab_torch", packages=TORCH, get=OWN_TORCH,
     ),
-    "archlab-torch.int8": Entry(
+    "archlab-torch.compiled.int8": Entry(
         start="peers.archlab_writers:torch_int8", backend="torch", module="archlab_torch", packages=TORCH,
         get=OWN_TORCH, apart="weights in 8 bits",
     ),
-    "archlab-torch.int4": Entry(
+    "archlab-torch.compiled.int4": Entry(
         start="peers.archlab_writers:torch_int4", backend="torch", module="archlab_torch", packages=TORCH,
         get=OWN_TORCH, apart="weights in 4 bits",
     ),

@@ -34,11 +34,11 @@ def jax_int4(case: Writing) -> Writer:
 
 
 def torch_int8(case: Writing) -> Writer:
-    return _in_torch(case, _policy(case).replace(weights="int8"))
+    return _in_torch(case, _policy(case).replace(compile=True, weights="int8"))
 
 
 def torch_int4(case: Writing) -> Writer:
-    return _in_torch(case, _policy(case).replace(weights="int4"))
+    return _in_torch(case, _policy(case).replace(compile=True, weights="int4"))
 
 
 def _policy(case: Writing) -> Policy:
