@@ -151,10 +151,11 @@ def nodes(state):
     return state.values() if isinstance(state, dict) else state
 
 
-def test_a_compiled_decoder_of_one_row_sums_as_the_others_multiply():
-    model = MODELS["cache"]
-    plain, fast = (decoder("torch", model, rows=1, policy=Policy(compile=on)) for on in (False, True))
-    tokens = [d.write(GREEDY.draw(d.prefill(PROMPT[1:]), 0).astype(np.int32), COUNT - 1, GREEDY) for d in (plain, fast)]
+@pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_compiled_decoder_sums_what_the_others_multiply(rows):
+    model, prompt = MODELS["cache"], PROMPT[-rows:]
+    plain, fast = (decoder("torch", model, rows=rows, policy=Policy(compile=on)) for on in (False, True))
+    tokens = [d.write(GREEDY.draw(d.prefill(prompt), 0).astype(np.int32), COUNT - 1, GREEDY) for d in (plain, fast)]
     assert tokens[0].tolist() == tokens[1].tolist()
-    again = PROMPT[1:, :1]
+    again = prompt[:, :1]
     np.testing.assert_allclose(fast.score(again), plain.score(again), rtol=1e-5, atol=1e-5)

@@ -62,7 +62,7 @@ class GLU(Channel):
     def is_swiglu(self) -> bool:
         """Whether the gated values are silu(x W_gate) ⊙ (x W_up) and nothing else."""
         bare = self.gate_scale == 1.0 and self.limit is None and not self.up_offset
-        return bare and self.activation == SiLU()
+        return bare and type(self.activation) is SiLU
 
     def saved(self, width: int, length: int) -> float:
         return 2.0 * self.hidden - width  # both factors; gate and up share one input

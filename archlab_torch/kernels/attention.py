@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from archlab.errors import InputError
 from archlab.masks import Seen
 from archlab_torch.kernels import block_masks, causal
+from archlab_torch.kernels.linear import sums_rows
 
 LACKS: dict[str, tuple[str, ...]] = {"fused": ("softcap", "dropout", "sink"), "flex": ("dropout", "sink")}
 """What a kernel cannot do."""
@@ -48,7 +49,9 @@ def attend(
     """
     asked = {"softcap": softcap, "dropout": drop, "sink": sink is not None}
     check_kernel(kernel, asked, "attention")
-    if kernel == "auto":
+    if kernel == "auto" and sums_rows(q.device, q.shape[1]):
+        kernel = "dense"
+    elif kernel == "auto":
         kernel = pick(q, seen, bias, asked)
         if kernel == "fused" and seen.causal and bias is None and causal.takes(q, k):
             return causal.attend(q, k, v, scale)
@@ -126,7 +129,9 @@ def _dense(
     q, k, v = (a.transpose(1, 2) for a in (q, k, v))
     if repeats > 1:
         k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-    scores = (q.to(wide) @ k.to(wide).transpose(-1, -2)) * scale
+    summed = sums_rows(q.device, q.shape[2])  # of all heads and rows: those products are of one row each
+    scores = (q.unsqueeze(-2) * k.unsqueeze(-3).to(wide)).sum(-1) if summed else q.to(wide) @ k.to(wide).mT
+    scores = scores * scale
     if bias is not None:
         scores = scores + bias
     if softcap is not None:
@@ -144,4 +149,5 @@ def _dense(
         weights = weights.masked_fill(~seen, 0)
     if drop is not None:
         weights = drop(weights)
-    return (weights @ v).transpose(1, 2)
+    y = (weights.unsqueeze(-1) * v.unsqueeze(-3)).sum(-2) if summed else weights @ v
+    return y.transpose(1, 2)
