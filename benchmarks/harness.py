@@ -7,6 +7,7 @@ must have the same number of parameters and show the same: losses of the first u
 import dataclasses
 import multiprocessing
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ import numpy as np
 from case import Case
 from contestant import Report
 from contestants import Entry, Place
+
+
+PAUSE = 0.3
+"""Seconds before each turn: threads of the one before may still wait for work, in loops that take a core."""
 
 
 class VoidComparisonError(Exception):
@@ -98,6 +103,7 @@ def interleave(running: list[Worker], rounds: int, count: int) -> dict[str, list
     seconds: dict[str, list[float]] = {worker.name: [] for worker in running}
     for turn in range(rounds + 1):
         for worker in running:
+            time.sleep(PAUSE)
             measured = worker.run(count)
             if turn:
                 seconds[worker.name].append(measured)
