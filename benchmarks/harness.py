@@ -18,7 +18,6 @@ from case import Case
 from contestant import Report
 from contestants import Entry, Place
 
-
 PAUSE = 0.3
 """Seconds before each turn: threads of the one before may still wait for work, in loops that take a core."""
 
