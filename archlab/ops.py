@@ -39,7 +39,7 @@ def tied(ctx: Any, x: Any, table: Any) -> Any:
 
 
 def split_heads(x: Any, heads: int) -> Any:
-    """(B, T, HK) as (B, T, H, K). Small models would notice what einops takes to read its pattern."""
+    """(B, T, HK) as (B, T, H, K). No pattern: the time that one takes to be read shows in small models."""
     return x.reshape(*x.shape[:-1], heads, -1)
 
 

@@ -30,8 +30,8 @@ class Decoder(decoding.Decoder):
         super().__init__(model, batch=batch, length=length)
         self.policy = policy
         check(model.root(), weights)
-        layerwise = policy.replace(compile=False)  # a prompt's length is seldom seen again: only turns are compiled
-        self.program = Program(model, model.width, layerwise, weights)
+        # no layer by itself: a prompt's length is seldom seen again, and a turn is compiled as a whole
+        self.program = Program(model, model.width, policy.replace(compile=False), weights)
         self.state = self.program.initial_state(batch, length)
         self.known: set[Any] = set()  # what turns have been compiled for
         self.turn = self._compiled() if policy.compile else self._turn

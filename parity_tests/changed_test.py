@@ -81,10 +81,14 @@ def touched(*files):
 
 @pytest.mark.parametrize(
     ("package", "mechanisms"),
-    [("archlab", ("Attention", "LatentAttention")), ("archlab_jax", ("Attention",)), ("archlab_torch", ("Attention",))],
+    [
+        ("archlab", ("Attention", "CrossAttention", "LatentAttention")),
+        ("archlab_jax", ("Attention",)),
+        ("archlab_torch", ("Attention",)),
+    ],
 )
 def test_attention_is_not_linear(package, mechanisms):
-    """Latent attention has the cache of attention's definition."""
+    """Latent attention has the cache of attention's definition, and cross attention its layout."""
     assert touched(f"{package}/mixers/attention.py").mechanisms == mechanisms
     assert {"Attention", "Linear"} <= set(touched(f"{package}/layers.py").mechanisms)
 

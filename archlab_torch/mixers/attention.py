@@ -36,9 +36,15 @@ class Attention(Module):
         elif spec.selection:
             y = spec.attend(self, q, keys, ctx)
         else:
-            mask = functools.partial(visible, ctx, spec.sight, keys["positions"], keys["segments"])
-            y = self.attend(q, keys, ctx, Seen.own(ctx, spec.sight, mask) if own else Seen(mask=mask))
+            y = self.attend(q, keys, ctx, self.sees(keys, ctx, own))
         return spec.leave(self, y, x, ctx), state
+
+    def sees(self, keys: dict[str, Any], ctx: Any, own: bool) -> Seen:
+        """Which of ``keys`` are seen; ``own`` says that they are those of the call's own tokens."""
+        sight = self.spec.sight
+        if own:
+            return Seen.own(ctx, sight, lambda: visible(ctx, sight, ctx.positions, ctx.documents))
+        return Seen(mask=functools.partial(visible, ctx, sight, keys["positions"], keys["segments"]))
 
     def bare(self, ctx: Any) -> bool:
         """Whether a selection's own kernel can do all that is asked."""
@@ -61,7 +67,10 @@ class Attention(Module):
 
     def remember(self, k: Any, v: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
         """The keys to attend to, and the new state, whose buffers are written in place."""
-        new = {"keys": k, "values": v, "positions": ctx.positions, "segments": ctx.documents}
+        new = {"keys": k, "values": v, "positions": ctx.positions}
+        if state is None and not self.spec.selection:  # nobody asks for more
+            return new, None
+        new["segments"] = ctx.documents
         if state is None:
             return new, None
         slots, count = state["positions"].shape[1], k.shape[1]
