@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from report import environment
+from report import command, environment
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -169,7 +169,7 @@ def markdown(rows: list[list[str]], facts: dict[str, str], rounds: int, threads:
     """The report file."""
     out = [
         f"# Start-up on {facts['hardware']}", "",
-        "Made by `python benchmarks/compile_time.py --save`; do not edit. What is measured: "
+        f"Made by `{command('compile_time')}`; do not edit. What is measured: "
         "[compile_time.py](../compile_time.py).", "",
         f"Medians and quartiles of {rounds} rounds on {threads} threads; {parameters:.0e} parameters are built and "
         "loaded, in float32.", "",

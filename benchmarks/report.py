@@ -133,10 +133,9 @@ def markdown(
     measured: list[dict[str, Any]], cases: list[Case], facts: dict[str, str], load: float, task: Task
 ) -> str:  # fmt: skip
     """The report file."""
-    command = shlex.join(["python", f"benchmarks/{task.script}.py", *map(_without_folder, sys.argv[1:])])
     lines = [
         f"# {task.title} on {facts['hardware']}", "",
-        f"Made by `{command}` on {datetime.date.today()}; do not edit. How to read it: "
+        f"Made by `{command(task.script)}` on {datetime.date.today()}; do not edit. How to read it: "
         "[benchmarks/README.md](../README.md).", "",
         *(f"- **{name}**: {about}" for name, about in {case.name: case.about for case in cases}.items()),
         f"- medians and quartiles of {len(measured[0]['rounds'])} rounds on {cases[0].threads} threads; "
@@ -156,9 +155,14 @@ def _grid(heads: tuple[str, ...], body: Iterable[list[str]]) -> list[str]:
     return ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads), *("| " + " | ".join(r) + " |" for r in body)]
 
 
+def command(script: str) -> str:
+    """The command that this process was started with."""
+    return shlex.join(["python", f"benchmarks/{script}.py", *map(_without_folder, sys.argv[1:])])
+
+
 def _without_folder(word: str) -> str:
-    """A word of the command line; of ``name=PATH`` only that there was a path."""
-    return re.sub(r"^([\w.-]+)=.*[/\\].*$", r"\1=PATH", word)
+    """A word of the command line; of a path, or of ``name=PATH``, only that there was one."""
+    return re.sub(r"^([\w.-]+=)?.*[/\\].*$", r"\1PATH", word)
 
 
 def file_name(facts: dict[str, str], task: Task) -> str:

@@ -1,5 +1,6 @@
 """What decoders write in one call is what they write token by token, and what the definitions write."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -138,17 +139,9 @@ def test_a_decoder_that_was_reset_is_a_new_one(backend):
     course(one, PROMPT)
     one.reset()
     assert one.seen == 0
-    for left, empty in zip(arrays(one.state), arrays(new.state), strict=True):
+    for left, empty in zip(jax.tree.leaves(one.state), jax.tree.leaves(new.state), strict=True):
         np.testing.assert_array_equal(left, empty)
     np.testing.assert_array_equal(course(one, PROMPT[::-1])[0], course(new, PROMPT[::-1])[0])
-
-
-def arrays(state):
-    return [state] if not isinstance(state, dict | list) else [a for s in nodes(state) for a in arrays(s)]
-
-
-def nodes(state):
-    return state.values() if isinstance(state, dict) else state
 
 
 @pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.slow)])

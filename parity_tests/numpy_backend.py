@@ -76,7 +76,7 @@ class Decoder(decoding.Decoder):
 
     def __init__(self, model: Model, weights: Mapping[str, np.ndarray], *, batch: int, length: int) -> None:
         super().__init__(model, batch=batch, length=length)
-        self.weights, self.batch = weights, batch
+        self.weights = weights
         self.state = self.emptied()
 
     def logits(self, inputs: decoding.Inputs, *, every: bool = False) -> np.ndarray:
@@ -85,7 +85,7 @@ class Decoder(decoding.Decoder):
         return result.output if every else result.output[:, -1]
 
     def emptied(self) -> Any:
-        return reference.initial_state(self.model.root(), self.batch, self.length)
+        return reference.initial_state(self.model.root(), len(self._next), self.length)
 
 
 class NumpyBackend:
