@@ -95,13 +95,13 @@ def lay_side_by_side(module: Module) -> Module:
         for names in getattr(part, "beside", ()):
             linears = [getattr(part, name) for name in names]
             if _alike(linears):
-                linears[0].kernel = _side_by_side([linear.kernel for linear in linears])
+                linears[0].kernel = _one_kernel([linear.kernel for linear in linears])
                 for linear in linears[1:]:
                     linear.kernel = linears[0].kernel
     return module
 
 
-def _side_by_side(kernels: Sequence[nnx.Param]) -> nnx.Param:
+def _one_kernel(kernels: Sequence[nnx.Param]) -> nnx.Param:
     paths = tuple(path for kernel in kernels for path in kernel.paths)
     value = jnp.concatenate([kernel[...] for kernel in kernels], axis=-1)
     held = {"axes": kernels[0].axes, "stacked": kernels[0].stacked, "form": None, "maps": len(kernels)}

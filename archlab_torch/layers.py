@@ -63,11 +63,11 @@ class Linear(nn.Linear):
 
 def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
     """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
-    y = side_by_side(linears, x, ctx)
+    y = joint_product(linears, x, ctx)
     return [one(x, ctx) for one in linears] if y is None else y.split([one.spec.features for one in linears], dim=-1)
 
 
-def side_by_side(linears: Sequence[Linear], x: Any, ctx: Any) -> Any:
+def joint_product(linears: Sequence[Linear], x: Any, ctx: Any) -> Any:
     """What several linear maps make of one x, side by side (..., ΣF), where :func:`joint` makes one product of them."""
     if ctx.records is not None:
         return None

@@ -167,12 +167,13 @@ def cells(line: Line, found: list[Line]) -> list[str]:
 
 def markdown(rows: list[list[str]], facts: dict[str, str], rounds: int, threads: int, parameters: float) -> str:
     """The report file."""
+    models = any(row[0] in ("build", "load") for row in rows)
+    sizes = f"; {parameters / 1e9:.3g} billion parameters are built and loaded" if models else ""
     out = [
         f"# Start-up on {facts['hardware']}", "",
         f"Made by `{command('compile_time')}`; do not edit. What is measured: "
         "[compile_time.py](../compile_time.py).", "",
-        f"Medians and quartiles of {rounds} rounds on {threads} threads; {parameters:.0e} parameters are built and "
-        "loaded, in float32.", "",
+        f"Medians and quartiles of {rounds} rounds on {threads} threads, float32{sizes}.", "",
         "| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS),
         *("| " + " | ".join(row) + " |" for row in rows), "",
         "| what | version |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items()), "",

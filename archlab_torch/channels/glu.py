@@ -4,7 +4,7 @@ from typing import Any
 
 from archlab.channels import glu as specs
 from archlab_torch.kernels import swiglu
-from archlab_torch.layers import side_by_side
+from archlab_torch.layers import joint_product
 from archlab_torch.module import Module, natives
 
 
@@ -16,7 +16,7 @@ class GLU(Module):
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         linears = self.gate, self.up
-        y = side_by_side(linears, x, ctx)
+        y = joint_product(linears, x, ctx)
         if y is None:
             return self.spec.join(self, *(linear(x, ctx) for linear in linears), ctx), state
         if self.spec.is_swiglu and swiglu.takes(y):

@@ -68,9 +68,8 @@ class Attention(Module):
     def remember(self, k: Any, v: Any, ctx: Any, state: Any) -> tuple[dict[str, Any], Any]:
         """The keys to attend to, and the new state, whose buffers are written in place."""
         new = {"keys": k, "values": v, "positions": ctx.positions}
-        if state is None and not self.spec.selection:  # nobody asks for more
-            return new, None
-        new["segments"] = ctx.documents
+        if state is not None or self.spec.selection:
+            new["segments"] = ctx.documents
         if state is None:
             return new, None
         slots, count = state["positions"].shape[1], k.shape[1]

@@ -47,13 +47,14 @@ class ArchlabPreTrainedModel(PreTrainedModel):
 
     def context(self, positions: Any, segments: Any, **more: Any) -> Context:
         """What the parts know of tokens that stand at ``positions``, in documents ``segments``."""
+        # Tables made here, none as a field's default: PyTorch's compiler can call a class only by a name it finds.
         losses: Any = Table() if self.training else None
-        published: Any = Table()
+        published, known = Table(), Table()
         return Context(
             xp=xp, scan=functools.partial(loop, xp), erf=torch.erf, stop_gradient=torch.detach,
             constant=functools.partial(constant, positions.device), dtype=self.dtype, positions=positions,
             segments=segments, random=Masks(positions.device) if self.training else None,
-            losses=losses, published=published, shared=getattr(self.model, "shared", {}), **more,
+            losses=losses, published=published, known=known, shared=getattr(self.model, "shared", {}), **more,
         )  # fmt: skip
 
     def whole(self, given: dict[str, Any], mask: Any, positions: Any, **more: Any) -> tuple[dict[str, Any], Context]:
