@@ -61,14 +61,11 @@ class Linear(nn.Linear):
         return y if bias is None else y + bias
 
 
-def joint(linears: Sequence[Linear], x: Any, ctx: Any) -> Sequence[Any]:
-    """Several linear maps of one x, as one matrix product where that pays and nobody listens to them one by one."""
-    y = joint_product(linears, x, ctx)
-    return [one(x, ctx) for one in linears] if y is None else y.split([one.spec.features for one in linears], dim=-1)
-
-
 def joint_product(linears: Sequence[Linear], x: Any, ctx: Any) -> Any:
-    """What several linear maps make of one x, side by side (..., ΣF), where :func:`joint` makes one product of them."""
+    """What several linear maps make of one x, side by side (..., ΣF), as one matrix product.
+
+    None where that does not pay, or somebody listens to them one by one.
+    """
     if ctx.records is not None:
         return None
     if linears[0].joined is not None and x.dtype == linears[0].joined.dtype:
@@ -88,7 +85,7 @@ def _joined(linears: Sequence[Linear], dtype: torch.dtype) -> tuple[Any, Any]:
 def pack(module: nn.Module, rows: int) -> None:
     """Lay all linear maps out for inputs of ``rows`` rows, where that is faster. Nothing may train them after that.
 
-    A module says by ``beside`` which of its maps it calls by :func:`joint`; these become one.
+    A module says by ``beside`` which of its maps it calls by :func:`joint_product`; these become one.
     """
     joined: set[Any] = set()
     for part in module.modules():

@@ -6,10 +6,10 @@ import torch
 
 from archlab import rotary as specs
 from archlab.spec import Part
-from archlab_torch.kernels.turn import turn
+from archlab_torch.kernels.turn import turn, turn_heads
 from archlab_torch.module import Builder, Module, natives
 from archlab_torch.norms import wide_dtype
-from archlab_torch.runtime import once
+from archlab_torch.runtime import is_eager, once
 
 
 @natives.register(specs.RoPE)
@@ -23,10 +23,23 @@ class RoPE(Module):
 
     def forward(self, x: Any, ctx: Any) -> Any:
         dtype = wide_dtype(x)
-        cos, sin = once(ctx, (self.spec, x.shape[-1], dtype), lambda: self.angles(dtype, ctx))
+        cos, sin = self.phases(x, ctx)
         wide = x[..., : self.size].to(dtype)
         y = turn(wide, cos, sin, half=self.spec.layout == "half").to(x.dtype)
         return y if self.size == x.shape[-1] else torch.cat([y, x[..., self.size :]], dim=-1)
+
+    def takes(self, y: Any, size: int) -> bool:
+        """Whether :meth:`turn_heads` is for what one product gives, y (B, T, ΣF), in heads of ``size``."""
+        return self.size == size and y.dtype == wide_dtype(y) and is_eager(y)
+
+    def turn_heads(self, x: Any, heads: tuple[int, int], ctx: Any) -> tuple[Any, Any, Any]:
+        """Queries and keys turned, and values, of x (B, T, H + G + V, K) in which they lie side by side."""
+        return turn_heads(x, *self.phases(x, ctx), heads, half=self.spec.layout == "half")
+
+    def phases(self, x: Any, ctx: Any) -> tuple[Any, Any]:
+        """:meth:`angles` for x (…, K), worked out once a call."""
+        dtype = wide_dtype(x)
+        return once(ctx, (self.spec, x.shape[-1], dtype), lambda: self.angles(dtype, ctx))
 
     def angles(self, dtype: torch.dtype, ctx: Any) -> tuple[Any, Any]:
         """(cos, sin) of each pair's phase, (B, T, 1, R/2), or (1, T, 1, R/2) where rows are alike."""

@@ -20,6 +20,17 @@ def turn(x: Any, cos: Any, sin: Any, *, half: bool) -> Any:
     return _Turn.apply(x, cos, sin, half)
 
 
+def turn_heads(x: Any, cos: Any, sin: Any, heads: tuple[int, int], *, half: bool) -> tuple[Any, Any, Any]:
+    """q (…, H, R), k (…, G, R) and v of x (…, H + G + V, R), which holds them side by side; q and k are turned.
+
+    Their derivatives are written side by side at once. Autograd would turn each back, and join them in a pass after it.
+    """
+    if x.requires_grad and torch.is_grad_enabled() and x.numel() >= LEAST:
+        return _TurnHeads.apply(x, cos, sin, heads, half)
+    turned = turn(x[..., : sum(heads), :], cos, sin, half=half)
+    return *turned.split(heads, dim=-2), x[..., sum(heads) :, :]
+
+
 def _pairs(x: Any, half: bool) -> tuple[Any, Any]:
     return x.chunk(2, dim=-1) if half else (x[..., 0::2], x[..., 1::2])
 
@@ -31,15 +42,43 @@ class _Turn(torch.autograd.Function):
     def forward(ctx: Any, x: Any, cos: Any, sin: Any, half: bool) -> Any:
         ctx.save_for_backward(cos, sin)
         ctx.half = half
-        (a, b), y = _pairs(x, half), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        first, second = _pairs(y, half)
-        torch.mul(a, cos, out=first)
-        first.addcmul_(b, sin, value=-1)
-        torch.mul(b, cos, out=second)
-        second.addcmul_(a, sin)
+        y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        _write(y, x, cos, sin, half, 1)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         cos, sin = ctx.saved_tensors
         return _Turn.apply(grad, cos, -sin, ctx.half), None, None, None
+
+
+class _TurnHeads(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, cos: Any, sin: Any, heads: tuple[int, int], half: bool) -> Any:
+        ctx.save_for_backward(cos, sin)
+        ctx.heads, ctx.half = heads, half
+        turned = x.new_empty((*x.shape[:-2], sum(heads), x.shape[-1]))
+        _write(turned, x[..., : sum(heads), :], cos, sin, half, 1)
+        return *turned.split(heads, dim=-2), x[..., sum(heads) :, :]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (cos, sin), (dq, dk, dv) = ctx.saved_tensors, grads
+        if torch.is_grad_enabled():  # a second derivative goes through it
+            back = (_Turn.apply(grad, cos, -sin, ctx.half) for grad in (dq, dk))
+            return torch.cat([*back, dv], dim=-2), None, None, None, None
+        slope = dq.new_empty((*dq.shape[:-2], sum(g.shape[-2] for g in grads), dq.shape[-1]))
+        of_q, of_k, of_v = slope.split([g.shape[-2] for g in grads], dim=-2)
+        _write(of_q, dq, cos, sin, ctx.half, -1)
+        _write(of_k, dk, cos, sin, ctx.half, -1)
+        of_v.copy_(dv)
+        return slope, None, None, None, None
+
+
+def _write(y: Any, x: Any, cos: Any, sin: Any, half: bool, sign: int) -> None:
+    """x turned forwards or, with a ``sign`` of −1, back, into y."""
+    (a, b), (first, second) = _pairs(x, half), _pairs(y, half)
+    torch.mul(a, cos, out=first)
+    first.addcmul_(b, sin, value=-sign)
+    torch.mul(b, cos, out=second)
+    second.addcmul_(a, sin, value=sign)

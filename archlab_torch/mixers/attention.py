@@ -9,7 +9,7 @@ from archlab.masks import Seen, visible
 from archlab.mixers import attention as specs
 from archlab.spec import Part, updated
 from archlab_torch.kernels.attention import attend, check_kernel
-from archlab_torch.layers import joint
+from archlab_torch.layers import joint_product
 from archlab_torch.module import Builder, Module, natives
 
 
@@ -27,7 +27,7 @@ class Attention(Module):
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         spec = self.spec
-        q, k, v = spec.arrange(self, *joint((self.query, self.key, self.value), x, ctx), ctx)
+        q, k, v = self.project(x, ctx)
         own = state is None or ctx.fresh  # keys are those of the call's own tokens
         keys, state = self.remember(k, v, ctx, state)
         if spec.selection and own and ctx.plain and self.bare(ctx):
@@ -38,6 +38,16 @@ class Attention(Module):
         else:
             y = self.attend(q, keys, ctx, self.sees(keys, ctx, own))
         return spec.leave(self, y, x, ctx), state
+
+    def project(self, x: Any, ctx: Any) -> tuple[Any, Any, Any]:
+        """Queries (B, T, H, K), keys and values (B, T, G, K), normalised and rotated."""
+        spec, linears = self.spec, (self.query, self.key, self.value)
+        y, size = joint_product(linears, x, ctx), spec.size(self.width)
+        if y is None:
+            return spec.arrange(self, *(linear(x, ctx) for linear in linears), ctx)
+        if spec.qk_norm is None and hasattr(self.rotary, "turn_heads") and self.rotary.takes(y, size):
+            return self.rotary.turn_heads(y.unflatten(-1, (-1, size)), (spec.heads, spec.kv_heads), ctx)
+        return spec.arrange(self, *y.split([linear.spec.features for linear in linears], dim=-1), ctx)
 
     def sees(self, keys: dict[str, Any], ctx: Any, own: bool) -> Seen:
         """Which of ``keys`` are seen; ``own`` says that they are those of the call's own tokens."""
