@@ -9,7 +9,7 @@ from archlab.spec import Part
 from archlab_torch.kernels.turn import turn, turn_heads
 from archlab_torch.module import Builder, Module, natives
 from archlab_torch.norms import wide_dtype
-from archlab_torch.runtime import is_eager, once
+from archlab_torch.runtime import once
 
 
 @natives.register(specs.RoPE)
@@ -28,9 +28,9 @@ class RoPE(Module):
         y = turn(wide, cos, sin, half=self.spec.layout == "half").to(x.dtype)
         return y if self.size == x.shape[-1] else torch.cat([y, x[..., self.size :]], dim=-1)
 
-    def takes(self, y: Any, size: int) -> bool:
-        """Whether :meth:`turn_heads` is for what one product gives, y (B, T, ΣF), in heads of ``size``."""
-        return self.size == size and y.dtype == wide_dtype(y) and is_eager(y)
+    def takes(self, x: Any) -> bool:
+        """Whether :meth:`turn_heads` is for x (…, K): all of it turns, and in its own dtype."""
+        return self.size == x.shape[-1] and x.dtype == wide_dtype(x)
 
     def turn_heads(self, x: Any, heads: tuple[int, int], ctx: Any) -> tuple[Any, Any, Any]:
         """Queries and keys turned, and values, of x (B, T, H + G + V, K) in which they lie side by side."""

@@ -4,7 +4,6 @@ import torch.nn.functional as F
 
 from archlab_torch.kernels import causal
 
-
 ROWS = 32
 
 

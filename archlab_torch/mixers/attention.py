@@ -11,6 +11,7 @@ from archlab.spec import Part, updated
 from archlab_torch.kernels.attention import attend, check_kernel
 from archlab_torch.layers import joint_product
 from archlab_torch.module import Builder, Module, natives
+from archlab_torch.runtime import is_eager
 
 
 @natives.register(specs.Attention)
@@ -42,11 +43,15 @@ class Attention(Module):
     def project(self, x: Any, ctx: Any) -> tuple[Any, Any, Any]:
         """Queries (B, T, H, K), keys and values (B, T, G, K), normalised and rotated."""
         spec, linears = self.spec, (self.query, self.key, self.value)
-        y, size = joint_product(linears, x, ctx), spec.size(self.width)
+        y = joint_product(linears, x, ctx)
         if y is None:
             return spec.arrange(self, *(linear(x, ctx) for linear in linears), ctx)
-        if spec.qk_norm is None and hasattr(self.rotary, "turn_heads") and self.rotary.takes(y, size):
-            return self.rotary.turn_heads(y.unflatten(-1, (-1, size)), (spec.heads, spec.kv_heads), ctx)
+        if spec.qk_norm is None and is_eager(y):  # by head first: derivatives are joined without a copy of each
+            by_head, counts = y.unflatten(-1, (-1, spec.size(self.width))), (spec.heads, spec.kv_heads)
+            if spec.rotary is None:
+                return by_head.split((*counts, spec.kv_heads), dim=-2)
+            if hasattr(self.rotary, "turn_heads") and self.rotary.takes(by_head):
+                return self.rotary.turn_heads(by_head, counts, ctx)
         return spec.arrange(self, *y.split([linear.spec.features for linear in linears], dim=-1), ctx)
 
     def sees(self, keys: dict[str, Any], ctx: Any, own: bool) -> Seen:

@@ -49,7 +49,8 @@ class ArchlabPreTrainedModel(PreTrainedModel):
         """What the parts know of tokens that stand at ``positions``, in documents ``segments``."""
         # Tables made here, none as a field's default: PyTorch's compiler can call a class only by a name it finds.
         losses: Any = Table() if self.training else None
-        published, known = Table(), Table()
+        published: Any = Table()
+        known: Any = Table()
         return Context(
             xp=xp, scan=functools.partial(loop, xp), erf=torch.erf, stop_gradient=torch.detach,
             constant=functools.partial(constant, positions.device), dtype=self.dtype, positions=positions,
