@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from device import Device, device_policy
-from report import environment
+from report import command, environment
 from rich.console import Console
 from rich.table import Table
 
@@ -24,24 +24,29 @@ from archlab.bench.rounds import Summary, summary
 from archlab.optim.adamw import AdamW
 
 RESULTS = Path(__file__).parent / "results"
-WIDTH, VOCAB, LAYERS, TOKENS = 128, 64, 2, 4096
+VOCAB, LAYERS = 64, 2
 NORM = archlab.RMSNorm(epsilon=1e-5)
 ADAMW = AdamW(beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.1)
-ATTENTION = archlab.Attention(heads=4, kv_heads=4, visibility="causal", bias=False, out_bias=False)
-MIXERS: dict[str, archlab.Mixer] = {
-    "Attention": ATTENTION,
-    "TopBlocks": ATTENTION.replace(selection=archlab.TopBlocks(block=64, chosen=3)),
-    "GatedDeltaNet": archlab.GatedDeltaNet(
-        heads=4, key_heads=4, key_size=32, value_size=32, epsilon=1e-6, norm=NORM
-    ),
-    "Mamba2": archlab.Mamba2(heads=8, head_size=32, state_size=64, groups=1, norm=NORM),
-    "Mamba": archlab.Mamba(hidden=256, state_size=16, step_rank=8),
-    "RWKV7": archlab.RWKV7(
-        heads=4, decay_rank=16, rate_rank=16, gate_rank=32, norm=archlab.GroupNorm(groups=4, epsilon=64e-5, bias=True)
-    ),
-    "RGLRU": archlab.RGLRU(hidden=128, heads=4, bias=True),
-    "LSTM": archlab.LSTM(hidden=128, bias=True, state_bias=True),
-}  # fmt: skip
+
+
+def mixers(width: int, size: int) -> dict[str, archlab.Mixer]:
+    """All of one width, with heads of ``size`` where they have heads."""
+    heads = width // size
+    attention = archlab.Attention(heads=heads, kv_heads=heads, visibility="causal", bias=False, out_bias=False)
+    ranks = {"decay_rank": width // 8, "rate_rank": width // 8, "gate_rank": width // 4}
+    per_head = archlab.GroupNorm(groups=heads, epsilon=64e-5, bias=True)
+    return {
+        "Attention": attention,
+        "TopBlocks": attention.replace(selection=archlab.TopBlocks(block=64, chosen=3)),
+        "GatedDeltaNet": archlab.GatedDeltaNet(
+            heads=heads, key_heads=heads, key_size=size, value_size=size, epsilon=1e-6, norm=NORM
+        ),
+        "Mamba2": archlab.Mamba2(heads=2 * heads, head_size=size, state_size=64, groups=1, norm=NORM),
+        "Mamba": archlab.Mamba(hidden=2 * width, state_size=16, step_rank=width // 16),
+        "RWKV7": archlab.RWKV7(heads=heads, norm=per_head, **ranks),
+        "RGLRU": archlab.RGLRU(hidden=width, heads=heads, bias=True),
+        "LSTM": archlab.LSTM(hidden=width, bias=True, state_bias=True),
+    }
 
 
 def defined(mixer: archlab.Mixer) -> archlab.Mixer:
@@ -52,12 +57,12 @@ def defined(mixer: archlab.Mixer) -> archlab.Mixer:
     return naive(**{field.name: getattr(mixer, field.name) for field in dataclasses.fields(mixer)})
 
 
-def model(mixer: archlab.Mixer) -> archlab.LanguageModel:
+def model(mixer: archlab.Mixer, width: int) -> archlab.LanguageModel:
     """Two layers of nothing but the mixer."""
     layer = archlab.Block(mixer=mixer, residual=archlab.PreNorm(norm=NORM))
     stack = archlab.Stack(pattern=(layer,), repeat=LAYERS)
     init = archlab.Normal(std=0.02)
-    return archlab.LanguageModel(vocab=VOCAB, width=WIDTH, embedding_init=init, stack=stack, norm=NORM, head=None)
+    return archlab.LanguageModel(vocab=VOCAB, width=width, embedding_init=init, stack=stack, norm=NORM, head=None)
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -66,9 +71,9 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def measure(trainers: dict[str, Trainer], length: int, rounds: int) -> Iterator[tuple[str, str, Summary]]:
+def measure(trainers: dict[str, Trainer], shape: tuple[int, int], rounds: int) -> Iterator[tuple[str, str, Summary]]:
     """(mixer, "forward" or "step", tokens a second), in turns; the first round compiles and does not count."""
-    drawn = np.random.default_rng(0).integers(0, VOCAB, (2, TOKENS // length, length), dtype=np.int32)
+    drawn = np.random.default_rng(0).integers(0, VOCAB, (2, *shape), dtype=np.int32)
     batch = {"tokens": drawn[0], "targets": drawn[1]}
     passes: dict[str, Callable[[Trainer], Any]] = {
         "forward": lambda t: t.evaluate(batch),
@@ -88,20 +93,30 @@ def main(
     backend: Annotated[str, typer.Option(help="jax or torch: one a process, their threads disturb one another.")],
     lengths: Annotated[str, typer.Option(help="Tokens in a row, separated by commas.")] = "256,512,1024,2048,4096",
     naive: Annotated[int, typer.Option(help="The longest row at which definitions run too.")] = 512,
+    only: Annotated[str, typer.Option(help="Mixers beside attention, separated by commas; all where empty.")] = "",
+    width: Annotated[int, typer.Option(help="Numbers a token.", min=16)] = 128,
+    head: Annotated[int, typer.Option(help="Numbers a head.", min=8)] = 32,
+    tokens: Annotated[int, typer.Option(help="Tokens a batch, which has at least one row.", min=1)] = 4096,
     device: Device = Device.cpu,
     compute: Annotated[str, typer.Option(help="The dtype of activations: float32 or bfloat16.")] = "float32",
     rounds: Annotated[int, typer.Option(help="Timed rounds.", min=2)] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Write the tables into benchmarks/results.")] = False,
 ) -> None:
-    """Tokens a second of two-layer models, by mixer and length; 4,096 tokens a batch."""
+    """Tokens a second of two-layer models, by mixer and length."""
+    if width % head:
+        raise typer.BadParameter(f"--head {head} does not divide --width {width}")
+    known = mixers(width, head)
+    if unknown := set(filter(None, only.split(","))) - known.keys():
+        raise typer.BadParameter(f"--only {sorted(unknown)[0]}: there are {', '.join(known)}")
+    known = {name: mixer for name, mixer in known.items() if not only or name in ("Attention", *only.split(","))}
     console, policy = Console(), device_policy(device, compute)
     found: dict[tuple[str, str], dict[int, Summary]] = {}
     for length in map(int, lengths.split(",")):
-        recurrent = {n: m for n, m in MIXERS.items() if not isinstance(m, archlab.Attention)}
-        specs = MIXERS | ({f"{n}, definition": defined(m) for n, m in recurrent.items()} if length <= naive else {})
-        trainers = {n: start(backend, model(mixer), policy) for n, mixer in specs.items()}
-        for mixer, what, speed in measure(trainers, length, rounds):
+        recurrent = {n: m for n, m in known.items() if not isinstance(m, archlab.Attention)}
+        specs = known | ({f"{n}, definition": defined(m) for n, m in recurrent.items()} if length <= naive else {})
+        trainers = {n: start(backend, model(mixer, width), policy) for n, mixer in specs.items()}
+        for mixer, what, speed in measure(trainers, (max(tokens // length, 1), length), rounds):
             found.setdefault((mixer, what), {})[length] = speed
     console.print(table(backend, found))
     measured_on = environment(None, device)
@@ -116,7 +131,10 @@ def main(
         where = f"{os.cpu_count()}-cores" if device == "cpu" else f"{device}-{compute}"
         path = RESULTS / f"mixers-{backend}-{where}.md"
         facts = "\n".join(f"- {key}: {value}" for key, value in measured_on.items())
-        path.write_text("\n".join(["# Mixers over length", "", main.__doc__ or "", "", facts, "", markdown(found)]))
+        about = (
+            f"{main.__doc__} Width {width}, heads of {head}, {tokens:,} tokens a batch; made by `{command('mixers')}`."
+        )
+        path.write_text("\n".join(["# Mixers over length", "", about, "", facts, "", markdown(found)]))
         console.print(f"written: {path}")
 
 
