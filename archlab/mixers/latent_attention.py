@@ -101,14 +101,17 @@ class LatentAttention(Mixer):
         content, turned = self.queries(m, x, ctx)
         new = self.keys(m, x, ctx)
         seen = new if state is None else extended(ctx.xp, state, new)
+        return m.out(merge_heads(self.attend(m, content, turned, seen, ctx)), ctx), appended(ctx, state, new)
+
+    def attend(self, m: Any, content: Any, turned: Any, seen: dict[str, Any], ctx: Any) -> Any:
+        """(B, T, H, K) from the parts of the queries and what is known of S keys, whose latents are widened here."""
         k = split_heads(m.key(seen["latents"], ctx), self.heads)
         v = split_heads(m.value(seen["latents"], ctx), self.heads)
         scores = einsum(upcast(ctx.xp, content), upcast(ctx.xp, k), "B T H K, B S H K -> B H T S")
         weights = self.weights(scores, turned, seen, ctx)
         if self.dropout and ctx.random is not None:
             weights = m.dropout(weights, ctx)
-        y = einsum(weights, v, "B H T S, B S H K -> B T H K")
-        return m.out(merge_heads(y), ctx), appended(ctx, state, new)
+        return einsum(weights, v, "B H T S, B S H K -> B T H K")
 
     def queries(self, m: Any, x: Any, ctx: Any) -> tuple[Any, Any]:
         """q_C (B, T, H, K) and the rotated q_R (B, T, H, R)."""

@@ -75,17 +75,24 @@ class Attention(Module):
             new["segments"] = ctx.documents
         if state is None:
             return new, None
-        slots, (rows, count) = state["positions"].shape[1], k.shape[:2]
-        if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
-            return new if ctx.fresh else specs.extended(jnp, state, new), specs.appended(ctx, state, new)
-        start, turned = state["index"] % slots, specs.heads_first(jnp, new)
-        kept = {n: _put(state[n], turned[n].astype(state[n].dtype), start) for n in new}
-        after = updated(state, **kept, index=state["index"] + count)
-        if ctx.fresh:
-            return new, after
-        if rows * count == 1 and not self.spec.selection and devices(self.policy)[0].platform == "cpu":
-            return _in_parts(state, new), after
-        return specs.heads_first(jnp, kept), after
+        keys, after = remembered(new, ctx, state, self.spec.reach)
+        one = k.shape[:2] == (1, 1) and not ctx.fresh
+        parts = one and not self.spec.selection and devices(self.policy)[0].platform == "cpu"
+        return _in_parts(state, new) if parts else keys, after
+
+
+def remembered(new: dict[str, Any], ctx: Any, state: Any, reach: int | None) -> tuple[dict[str, Any], Any]:
+    """The keys to attend to, of which ``new`` are this call's, and the new state.
+
+    A cache holds ``reach`` keys, or all.
+    """
+    index, slots, count = state["index"], state["positions"].shape[1], new["positions"].shape[1]
+    if reach is not None and count > 1:  # early queries need keys that later ones push out
+        return new if ctx.fresh else specs.extended(jnp, state, new), specs.appended(ctx, state, new)
+    turned = specs.heads_first(jnp, new)
+    kept = {n: _put(state[n], turned[n].astype(state[n].dtype), index % slots) for n in new}
+    after = updated(state, **kept, index=index + count)
+    return new if ctx.fresh else specs.heads_first(jnp, kept), after
 
 
 def _in_parts(state: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +106,7 @@ def _in_parts(state: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _put(kept: Any, new: Any, start: Any) -> Any:
-    """``kept`` with ``new`` from slot ``start`` (B) on: both (B, S), or (B, G, S, K)."""
+    """``kept`` with ``new`` from slot ``start`` (B) on: both (B, S, …), or (B, G, S, K)."""
     axis = 2 if kept.ndim == 4 else 1
     if kept.shape[0] == 1:  # one row is a slice; of several with places of their own XLA makes a scatter
         return lax.dynamic_update_slice_in_dim(kept, new, start[0], axis=axis)

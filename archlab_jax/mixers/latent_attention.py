@@ -5,7 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from archlab.mixers import latent_attention as specs
-from archlab.mixers.attention import appended, extended
+from archlab.ops import merge_heads
+from archlab_jax.mixers.attention import remembered
 from archlab_jax.module import Module, View, natives
 
 
@@ -15,19 +16,22 @@ class LatentAttention(Module):
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
         spec, m = self.spec, View(self)
-        if state is None:
-            return spec.forward(m, x, ctx, state)
         content, turned = spec.queries(m, x, ctx)
         new = spec.keys(m, x, ctx)
-        seen = extended(ctx.xp, state, new)
-        latents = seen["latents"]
-        query = jnp.einsum("bthk,rhk->bthr", content, self.by_head(m.key, spec.content_size, x.dtype))
-        wide = jnp.promote_types(x.dtype, jnp.float32)
+        seen, after = (new, None) if state is None else remembered(new, ctx, state, spec.window)
+        own = state is None or ctx.fresh
+        y = spec.attend(m, content, turned, seen, ctx) if own else self.attend(content, turned, seen, ctx)
+        return self.out(merge_heads(y), ctx), after
+
+    def attend(self, content: Any, turned: Any, seen: dict[str, Any], ctx: Any) -> Any:
+        """(B, T, H, K) from the latents as they are."""
+        latents = seen["latents"].astype(content.dtype)
+        query = jnp.einsum("bthk,rhk->bthr", content, self.by_head(self.key, self.spec.content_size, content.dtype))
+        wide = jnp.promote_types(content.dtype, jnp.float32)
         scores = jnp.einsum("bthr,bsr->bhts", query.astype(wide), latents.astype(wide))
-        weights = spec.weights(scores, turned, seen, ctx)
+        weights = self.spec.weights(scores, turned, seen, ctx)
         y = jnp.einsum("bhts,bsr->bthr", weights, latents)
-        y = jnp.einsum("bthr,rhk->bthk", y, self.by_head(m.value, spec.value_size, x.dtype))
-        return self.out(y.reshape(*x.shape[:2], -1), ctx), appended(ctx, state, new)
+        return jnp.einsum("bthr,rhk->bthk", y, self.by_head(self.value, self.spec.value_size, content.dtype))
 
     def by_head(self, linear: Any, size: int, dtype: Any) -> Any:
         """The matrix of a linear map from latents, (R, H, K)."""

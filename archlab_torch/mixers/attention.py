@@ -85,14 +85,21 @@ class Attention(Module):
         new = {"keys": k, "values": v, "positions": ctx.positions}
         if state is not None or self.spec.selection:
             new["segments"] = ctx.documents
-        if state is None:
-            return new, None
-        slots, count = state["positions"].shape[1], k.shape[1]
-        if self.spec.reach is not None and count > 1:  # early queries need keys that later ones push out
-            return new if ctx.fresh else specs.extended(ctx.xp, state, new), specs.appended(ctx, state, new)
-        where = (state["index"][:, None] + torch.arange(count, device=k.device)) % slots
-        rows = torch.arange(k.shape[0], device=k.device)[:, None]
-        kept = specs.heads_first(ctx.xp, {n: state[n] for n in new})  # views
-        for n, cached in kept.items():
-            cached.index_put_((rows, where), new[n].to(cached.dtype))
-        return new if ctx.fresh else kept, updated(state, index=state["index"] + count)
+        return (new, None) if state is None else remembered(new, ctx, state, self.spec.reach)
+
+
+def remembered(new: dict[str, Any], ctx: Any, state: Any, reach: int | None) -> tuple[dict[str, Any], Any]:
+    """The keys to attend to, of which ``new`` are this call's, and the new state, whose buffers are written in place.
+
+    A cache holds ``reach`` keys, or all.
+    """
+    rows, count = new["positions"].shape
+    if reach is not None and count > 1:  # early queries need keys that later ones push out
+        return new if ctx.fresh else specs.extended(ctx.xp, state, new), specs.appended(ctx, state, new)
+    index, slots = state["index"], state["positions"].shape[1]
+    where = (index[:, None] + torch.arange(count, device=index.device)) % slots
+    row = torch.arange(rows, device=index.device)[:, None]
+    kept = specs.heads_first(ctx.xp, {n: state[n] for n in new})  # views
+    for n, cached in kept.items():
+        cached.index_put_((row, where), new[n].to(cached.dtype))
+    return new if ctx.fresh else kept, updated(state, index=index + count)

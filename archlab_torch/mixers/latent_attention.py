@@ -5,7 +5,8 @@ from typing import Any
 import torch
 
 from archlab.mixers import latent_attention as specs
-from archlab.mixers.attention import appended, extended
+from archlab.ops import merge_heads
+from archlab_torch.mixers.attention import remembered
 from archlab_torch.module import Module, natives
 
 
@@ -14,20 +15,23 @@ class LatentAttention(Module):
     """softmax((q_C W_UKᵀ cᵀ + q_R k_Rᵀ) · scale) c W_UV W_O while decoding; the definition elsewhere."""
 
     def forward(self, x: Any, ctx: Any, state: Any) -> tuple[Any, Any]:
-        spec, m = self.spec, self
-        if state is None:
-            return spec.forward(m, x, ctx, state)
-        content, turned = spec.queries(m, x, ctx)
-        new = spec.keys(m, x, ctx)
-        seen = extended(ctx.xp, state, new)
-        latents = seen["latents"]
-        query = torch.einsum("bthk,rhk->bthr", content, self.by_head(m.key, spec.content_size, x.dtype))
-        wide = torch.promote_types(x.dtype, torch.float32)
+        spec = self.spec
+        content, turned = spec.queries(self, x, ctx)
+        new = spec.keys(self, x, ctx)
+        seen, after = (new, None) if state is None else remembered(new, ctx, state, spec.window)
+        own = state is None or ctx.fresh
+        y = spec.attend(self, content, turned, seen, ctx) if own else self.attend(content, turned, seen, ctx)
+        return self.out(merge_heads(y), ctx), after
+
+    def attend(self, content: Any, turned: Any, seen: dict[str, Any], ctx: Any) -> Any:
+        """(B, T, H, K) from the latents as they are."""
+        latents = seen["latents"].to(content.dtype)
+        query = torch.einsum("bthk,rhk->bthr", content, self.by_head(self.key, self.spec.content_size, content.dtype))
+        wide = torch.promote_types(content.dtype, torch.float32)
         scores = torch.einsum("bthr,bsr->bhts", query.to(wide), latents.to(wide))
-        weights = spec.weights(scores, turned, seen, ctx)
+        weights = self.spec.weights(scores, turned, seen, ctx)
         y = torch.einsum("bhts,bsr->bthr", weights, latents)
-        y = torch.einsum("bthr,rhk->bthk", y, self.by_head(m.value, spec.value_size, x.dtype))
-        return self.out(y.reshape(*x.shape[:2], -1), ctx), appended(ctx, state, new)
+        return torch.einsum("bthr,rhk->bthk", y, self.by_head(self.value, self.spec.value_size, content.dtype))
 
     def by_head(self, linear: Any, size: int, dtype: Any) -> Any:
         """The matrix of a linear map from latents, (R, H, K)."""
