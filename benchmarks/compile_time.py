@@ -2,13 +2,14 @@
 
     python benchmarks/compile_time.py --nanogpt ../nanoGPT --text tiny_shakespeare.txt --save
     python benchmarks/compile_time.py --only imports --rounds 3
+    python benchmarks/compile_time.py --only "first step" --device cuda --text tiny_shakespeare.txt
 
 Every time is of a fresh process; contestants take turns. *First step* is ``archlab train`` on nanoGPT's published CPU
-setting from the start of the process to the line of its first step, beside nanoGPT's ``train.py`` (device=cpu,
-compile=False) and a script in Flax NNX (``peers/plain_script.py``); each evaluates once before. "cold" is with an
-empty cache of compiled programs, "warm" with the one that the cold run left. *Build* makes a Llama from a seed, *load*
-reads its weights from a file of safetensors that lies in memory's page cache; memory is the process's peak (VmHWM) over
-what it had before, in bytes of the weights, pages of the file that are mapped included.
+setting from the start of the process to the line of its first step, beside nanoGPT's ``train.py`` (compile=False) and a
+script in Flax NNX (``peers/plain_script.py``); each evaluates once before. "cold" is with an empty cache of compiled
+programs, "warm" with the one that the cold run left. *Build* makes a Llama from a seed, *load* reads its weights from a
+file of safetensors that lies in memory's page cache; memory is the process's peak (VmHWM) over what it had before, in
+bytes of the weights, pages of the file that are mapped included.
 """
 
 import json
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from device import Device
 from report import command, environment
 from rich import box
 from rich.console import Console
@@ -35,7 +37,7 @@ from archlab.bench.rounds import ratio, summary
 from archlab.files import write_text
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "start_up.md"
+RESULTS = HERE / "results"
 PARTS = ("imports", "first step", "build", "load")
 COLUMNS = ("what", "contestant", "seconds", "beside", "faster", "peak memory / weights")
 
@@ -56,9 +58,10 @@ class Line:
     memory: list[float] = field(default_factory=list)
 
 
-def run(line: Line, threads: int) -> None:
+def run(line: Line, threads: int, device: str) -> None:
     """One measurement. A child that times itself prints seconds and memory as JSON; others are timed to their line."""
-    env = os.environ | line.env | {"OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
+    env = os.environ | line.env | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    env["JAX_PLATFORMS"] = {"cuda": "cuda,cpu", "tpu": "tpu,cpu"}.get(device, device)
     if (out := _after(line.command, "--out")) is not None:
         shutil.rmtree(out, ignore_errors=True)  # a run directory is new
     if line.cold and (cache := line.env.get("ARCHLAB_JAX_CACHE") or line.env.get("JAX_COMPILATION_CACHE_DIR")):
@@ -89,14 +92,16 @@ def _after(words: list[str], option: str) -> str | None:
     return words[words.index(option) + 1] if option in words else None
 
 
-def lines(part: str, folder: Path, nanogpt: Path | None, text: Path | None, parameters: float) -> Iterator[Line]:
+def lines(
+    part: str, folder: Path, nanogpt: Path | None, text: Path | None, parameters: float, device: str
+) -> Iterator[Line]:
     """The contestants of a part."""
     python = sys.executable
     if part == "imports":
         for name, (code, beside) in IMPORTS.items():
             yield Line(part=part, name=name, command=[python, "-c", code], beside=beside)
     elif part == "first step":
-        for name, found in train_commands(folder, nanogpt, text).items():
+        for name, found in train_commands(folder, nanogpt, text, device).items():
             for cold in (True, False) if found["cache"] else (True,):
                 suffix = (", cold" if cold else ", warm") if found["cache"] else ""
                 beside = found["beside"] + (suffix if found["beside"] == "plain NNX script" else "")
@@ -116,10 +121,11 @@ def main(
     text: Annotated[Path | None, typer.Option(help="Tiny Shakespeare, for the first step.")] = None,
     only: Annotated[str, typer.Option(help=f"Which of {', '.join(PARTS)}, separated by commas.")] = ",".join(PARTS),
     parameters: Annotated[float, typer.Option(help="Of the model that is built and loaded.", min=1e6)] = 1e9,
+    device: Annotated[Device, typer.Option(help="Where the first step runs; all else is on the CPU.")] = Device.cpu,
     threads: Annotated[int, typer.Option(help="CPU threads of every contestant.", min=1)] = 2,
     rounds: Annotated[int, typer.Option(help="How often each is run.", min=1)] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")] = None,
-    save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results/start_up.md.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Write the table into benchmarks/results.")] = False,
 ) -> None:
     """Time imports, first steps, builds and loads in fresh processes."""
     parts = only.split(",")
@@ -133,25 +139,26 @@ def main(
     found: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
         for part in parts:
-            own = list(lines(part, Path(folder), nanogpt and nanogpt.resolve(), text, parameters))
+            own = list(lines(part, Path(folder), nanogpt and nanogpt.resolve(), text, parameters, device))
             for turn in range(rounds):
                 for line in own:
                     with console.status(f"round {turn + 1}: {line.name}"):
-                        run(line, threads)
+                        run(line, threads, device if part == "first step" else "cpu")
             found += own
     rows = [cells(line, found) for line in found]
     table = Table(*COLUMNS, box=box.SIMPLE, title="Start-up, medians and quartiles")
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    facts = environment({"nanoGPT": nanogpt} if nanogpt else None, "cpu")
+    facts = environment({"nanoGPT": nanogpt} if nanogpt else None, device)
     if json_file:
         write_text(
             json_file,
             json.dumps({"environment": facts, "rows": [asdict(line) for line in found]}, indent=1, default=str),
         )
     if save:
-        write_text(RESULTS, markdown(rows, facts, rounds, threads, parameters))
+        name = "start_up.md" if device == Device.cpu else f"start_up-{device}.md"
+        write_text(RESULTS / name, markdown(rows, facts, rounds, threads, parameters))
 
 
 def cells(line: Line, found: list[Line]) -> list[str]:

@@ -41,15 +41,19 @@ LOADS = {
 }
 
 
-def train_commands(folder: Path, nanogpt: Path | None, text: Path | None) -> dict[str, dict[str, Any]]:
+def train_commands(folder: Path, nanogpt: Path | None, text: Path | None, device: str) -> dict[str, dict[str, Any]]:
     """How each contestant trains to its first step; those in JAX keep compiled programs in a folder of their own."""
+    from device import device_policy
+
     assert text is not None
     data = folder / "data"
     data.mkdir(exist_ok=True)
     shutil.copyfile(text, data / "tiny_shakespeare.txt")
     found = {}
-    for backend, beside in (("torch", "nanoGPT"), ("jax", "plain NNX script")):
+    backends = (("torch", "nanoGPT"), ("jax", "plain NNX script"))
+    for backend, beside in backends[device == "tpu" :]:
         changes = ["train.steps=1", "train.log_every=1", "train.eval_batches=1"]
+        changes.append(f"policy.device={device_policy(device).device}")
         archlab = [sys.executable, "-c", "from archlab.cli import main; raise SystemExit(main())"]
         out = str(folder / "runs" / backend)
         command = [*archlab, "train", str(ROOT / "configs/shakespeare_char_cpu.py"), *changes, "--out", out]
@@ -63,15 +67,15 @@ def train_commands(folder: Path, nanogpt: Path | None, text: Path | None) -> dic
     found["plain NNX script"] = {
         "command": script, "until": r"^step 1: loss", "beside": "", "cache": True, "env": kept
     }  # fmt: skip
-    if nanogpt:
+    if nanogpt and device != "tpu":
         found["nanoGPT"] = {
-            "command": _nanogpt(nanogpt, folder, text), "until": r"^iter 0: loss", "beside": "", "cache": False,
+            "command": _nanogpt(nanogpt, folder, text, device), "until": r"^iter 0: loss", "beside": "", "cache": False,
             "env": {}, "folder": folder / "nanoGPT",
         }  # fmt: skip
     return found
 
 
-def _nanogpt(checkout: Path, folder: Path, text: Path) -> list[str]:
+def _nanogpt(checkout: Path, folder: Path, text: Path, device: str) -> list[str]:
     """Its own train.py in a copy of the checkout, whose data its own prepare.py has made."""
     import subprocess
 
@@ -84,7 +88,7 @@ def _nanogpt(checkout: Path, folder: Path, text: Path) -> list[str]:
         code += "runpy.run_path('data/shakespeare_char/prepare.py')"
         subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True)
     sizes = {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "batch_size": 12, "dropout": 0.0}
-    once = {"max_iters": 0, "eval_iters": 1, "log_interval": 1, "device": "cpu", "compile": False}
+    once = {"max_iters": 0, "eval_iters": 1, "log_interval": 1, "device": device, "compile": False}
     settings = [f"--{name}={value}" for name, value in (sizes | once).items()]
     return [sys.executable, "train.py", "config/train_shakespeare_char.py", *settings]
 
