@@ -32,6 +32,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from start_up import BUILDS, IMPORTS, LOADS, train_commands
+from worker import PLATFORMS
 
 from archlab.bench.rounds import ratio, summary
 from archlab.files import write_text
@@ -61,7 +62,7 @@ class Line:
 def run(line: Line, threads: int, device: str) -> None:
     """One measurement. A child that times itself prints seconds and memory as JSON; others are timed to their line."""
     env = os.environ | line.env | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    env["JAX_PLATFORMS"] = {"cuda": "cuda,cpu", "tpu": "tpu,cpu"}.get(device, device)
+    env["JAX_PLATFORMS"] = PLATFORMS[device]
     if (out := _after(line.command, "--out")) is not None:
         shutil.rmtree(out, ignore_errors=True)  # a run directory is new
     if line.cold and (cache := line.env.get("ARCHLAB_JAX_CACHE") or line.env.get("JAX_COMPILATION_CACHE_DIR")):

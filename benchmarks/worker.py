@@ -11,6 +11,9 @@ from multiprocessing.connection import Connection
 from case import Case
 from contestant import Timed, report
 
+PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu", "tpu": "tpu,cpu"}
+"""What JAX may use, by the device that is timed."""
+
 
 def serve(pipe: Connection) -> None:
     """Report on the contestant that is asked for, then run as often as is asked for, and tell the time."""
@@ -32,7 +35,7 @@ def confine(case: Case) -> None:
     if case.device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case.threads])
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(case.threads)
-    os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "cuda": "cuda,cpu", "tpu": "tpu,cpu"}[case.device]
+    os.environ["JAX_PLATFORMS"] = PLATFORMS[case.device]
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share one accelerator
     if case.checkout:
         sys.path[1:1] = [str(case.checkout / "src"), str(case.checkout)]

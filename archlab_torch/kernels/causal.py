@@ -108,4 +108,4 @@ def _heads(x: Any, rows: int) -> Any:
 @functools.lru_cache
 def _later(length: int) -> Any:
     """−∞ where a key comes after the query."""
-    return torch.full((length, length), -torch.inf).triu(1)
+    return torch.full((length, length), -torch.inf, dtype=torch.float32, device="cpu").triu(1)
