@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from archlab import random
 from archlab.config import Config
@@ -19,26 +20,61 @@ class Init(Config):
     tagged = True
     abstract = True
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        """The parameter's first value, float64, a pure function of its arguments."""
+    def draw(
+        self, seed: int, path: str, shape: Sequence[int], fan_in: int, dtype: DTypeLike = np.float64
+    ) -> np.ndarray:
+        """The parameter's first value, worked out in float64 and rounded to ``dtype``: a function of these alone."""
         raise NotImplementedError
 
 
-class Zeros(Init):
+class Fixed(Init):
+    """A law without chance."""
+
+    abstract = True
+
+    def values(self, shape: Sequence[int]) -> np.ndarray | float:
+        """What a parameter starts at: a number, or an array that broadcasts to ``shape``."""
+        raise NotImplementedError
+
+    def draw(
+        self, seed: int, path: str, shape: Sequence[int], fan_in: int, dtype: DTypeLike = np.float64
+    ) -> np.ndarray:
+        out = np.empty(shape, dtype)
+        out[...] = self.values(shape)
+        return out
+
+
+class Random(Init):
+    """A law whose elements are independent: each is the quantile function of a uniform number."""
+
+    abstract = True
+
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        """The number that an element lies below with probability ``u``, elementwise; 0 < u < 1."""
+        raise NotImplementedError
+
+    def draw(
+        self, seed: int, path: str, shape: Sequence[int], fan_in: int, dtype: DTypeLike = np.float64
+    ) -> np.ndarray:
+        drawn = random.elements(lambda u: self.quantile(u, fan_in), seed, path, math.prod(shape), dtype=dtype)
+        return drawn.reshape(shape)
+
+
+class Zeros(Fixed):
     """All 0."""
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.zeros(shape)
+    def values(self, shape: Sequence[int]) -> float:
+        return 0.0
 
 
-class Ones(Init):
+class Ones(Fixed):
     """All 1."""
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.ones(shape)
+    def values(self, shape: Sequence[int]) -> float:
+        return 1.0
 
 
-class OneHot(Init):
+class OneHot(Fixed):
     """1 at ``index`` of the last axis, else 0."""
 
     index: int
@@ -46,34 +82,34 @@ class OneHot(Init):
     def check(self) -> None:
         self.require(self.index >= 0, "index", "must be ≥ 0")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.zeros(shape) + (np.arange(shape[-1]) == self.index)
+    def values(self, shape: Sequence[int]) -> np.ndarray:
+        return np.arange(shape[-1]) == self.index
 
 
-class Eye(Init):
+class Eye(Fixed):
     """The identity matrix of the last two axes."""
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.zeros(shape) + np.eye(shape[-2], shape[-1])
+    def values(self, shape: Sequence[int]) -> np.ndarray:
+        return np.eye(shape[-2], shape[-1])
 
 
-class Constant(Init):
+class Constant(Fixed):
     """All ``value``."""
 
     value: float
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.full(shape, self.value)
+    def values(self, shape: Sequence[int]) -> float:
+        return self.value
 
 
-def _normal(std: float, seed: int, path: str, shape: Sequence[int], bound: float = math.inf) -> np.ndarray:
-    """``std`` times standard normal numbers cut off at ±``bound``."""
-    drawn = random.normal(seed, path, math.prod(shape), bound=bound)
-    drawn *= std
-    return drawn.reshape(shape)
+class LogRange(Fixed):
+    """log 1, log 2, … along the last axis (S4D's real law, https://arxiv.org/abs/2206.11893)."""
+
+    def values(self, shape: Sequence[int]) -> np.ndarray:
+        return np.log(np.arange(1, shape[-1] + 1))
 
 
-class Normal(Init):
+class Normal(Random):
     """N(0, std²)."""
 
     std: float
@@ -81,34 +117,34 @@ class Normal(Init):
     def check(self) -> None:
         self.require(self.std >= 0, "std", "is not a standard deviation: it must be ≥ 0")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return _normal(self.std, seed, path, shape)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        return random.normal_quantile(u) * self.std
 
 
-class TruncatedNormal(Init):
+class TruncatedNormal(Normal):
     """N(0, std²) cut off at ±``bound`` standard deviations; the result is not rescaled to ``std``."""
 
-    std: float
     bound: float
 
     def check(self) -> None:
-        self.require(self.std >= 0, "std", "is not a standard deviation: it must be ≥ 0")
+        super().check()
         self.require(self.bound > 0, "bound", "must be > 0 (standard deviations)")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return _normal(self.std, seed, path, shape, self.bound)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        low, high = random.normal_cdf(-self.bound), random.normal_cdf(self.bound)
+        return super().quantile(low + u * (high - low), fan_in)
 
 
-class FanInNormal(Init):
+class FanInNormal(Random):
     """N(0, gain²/fan_in), not truncated (LeCun's law at gain 1, He's at √2)."""
 
     gain: float = 1.0
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return _normal(self.gain / math.sqrt(fan_in), seed, path, shape)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        return random.normal_quantile(u) * (self.gain / math.sqrt(fan_in))
 
 
-class Uniform(Init):
+class Uniform(Random):
     """U(low, high)."""
 
     low: float
@@ -117,19 +153,17 @@ class Uniform(Init):
     def check(self) -> None:
         self.require(self.high >= self.low, "high", f"must be at least low = {self.low}")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        u = random.uniform(seed, path, math.prod(shape)).reshape(shape)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         return self.low + (self.high - self.low) * u
 
 
-class FanInUniform(Init):
+class FanInUniform(Random):
     """U(−b, b), b = gain/√fan_in: what PyTorch's Linear draws its matrix from at gain 1, LeCun's uniform law at √3."""
 
     gain: float = 1.0
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        bound = self.gain / math.sqrt(fan_in)
-        return bound * (2.0 * random.uniform(seed, path, math.prod(shape)).reshape(shape) - 1.0)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        return self.gain / math.sqrt(fan_in) * (2.0 * u - 1.0)
 
 
 class LogUniform(Uniform):
@@ -139,15 +173,8 @@ class LogUniform(Uniform):
         super().check()
         self.require(self.low > 0, "low", "must be > 0")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.log(super().draw(seed, path, shape, fan_in))
-
-
-class LogRange(Init):
-    """log 1, log 2, … along the last axis (S4D's real law, https://arxiv.org/abs/2206.11893)."""
-
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        return np.log(np.arange(1, shape[-1] + 1)) + np.zeros(shape)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        return np.log(super().quantile(u, fan_in))
 
 
 class InverseSoftplus(Uniform):
@@ -157,9 +184,9 @@ class InverseSoftplus(Uniform):
         super().check()
         self.require(self.low > 0, "low", "must be > 0")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        exponents = Uniform(low=math.log(self.low), high=math.log(self.high))
-        step = np.exp(exponents.draw(seed, path, shape, fan_in))
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        low, high = math.log(self.low), math.log(self.high)
+        step = np.exp(low + (high - low) * u)
         return step + np.log(-np.expm1(-step))
 
 
@@ -174,6 +201,6 @@ class Ring(Uniform):
         self.require(self.low > 0, "low", "must be > 0")
         self.require(self.high < 1, "high", "must be < 1")
 
-    def draw(self, seed: int, path: str, shape: Sequence[int], fan_in: int) -> np.ndarray:
-        squares = Uniform(low=self.low**2, high=self.high**2).draw(seed, path, shape, fan_in)
-        return np.log(1.0 / np.sqrt(squares) - 1.0)
+    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        low, high = self.low**2, self.high**2
+        return np.log(1.0 / np.sqrt(low + (high - low) * u) - 1.0)

@@ -11,15 +11,18 @@ needs no integers wider than 32 bits (:class:`Portable`).
 import hashlib
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from archlab.errors import InputError
 
 _WORDS = 4  # 64-bit words in one Philox block
-_PIECE = 2**15  # elements that are worked out together: their arrays stay in a core's cache
+_UNUSED, _ONE = np.uint64(12), np.uint64(0x3FF << 52)  # the low bits of a word; 1.0 in float64
+_PIECE = 2**17  # elements that are worked out together: of fewer, threads wait for Python's lock; more leave the cache
 
 
 def key(seed: int, path: str) -> np.ndarray:
@@ -33,21 +36,23 @@ def uniform(seed: int, path: str, count: int, start: int = 0) -> np.ndarray:
     block, skip = divmod(start, _WORDS)
     generator = np.random.Philox(key=key(seed, path)).advance(block)
     words = generator.random_raw(skip + count)[skip:]
-    numbers = (words >> np.uint64(12)).astype(np.float64)
-    numbers += 0.5
-    numbers *= 2.0**-52
+    words >>= _UNUSED
+    words |= _ONE  # 1 + w / 2⁵² as bits: integers are slow to convert
+    numbers = words.view(np.float64)
+    numbers -= 1.0 - 2.0**-53
     return numbers
 
 
-def normal(seed: int, path: str, count: int, start: int = 0, bound: float = math.inf) -> np.ndarray:
-    """Standard normal elements, float64, cut off at ±``bound`` (not rescaled)."""
-    low, high = _normal_cdf(-bound), _normal_cdf(bound)
-    out = np.empty(count)
+def elements(
+    law: Callable[[np.ndarray], np.ndarray], seed: int, path: str, count: int, start: int = 0,
+    dtype: DTypeLike = np.float64,
+) -> np.ndarray:  # fmt: skip
+    """``law`` of the elements that :func:`uniform` gives, elementwise, rounded to ``dtype``; on all cores."""
+    out = np.empty(count, dtype)
 
     def draw(first: int) -> None:
         piece = out[first : first + _PIECE]
-        u = uniform(seed, path, len(piece), start + first)
-        piece[:] = normal_quantile(u if math.isinf(bound) else low + u * (high - low))
+        piece[:] = law(uniform(seed, path, len(piece), start + first))
 
     if count <= _PIECE:
         draw(0)
@@ -57,7 +62,13 @@ def normal(seed: int, path: str, count: int, start: int = 0, bound: float = math
     return out
 
 
-def _normal_cdf(x: float) -> float:
+def normal(seed: int, path: str, count: int, start: int = 0) -> np.ndarray:
+    """Standard normal elements, float64."""
+    return elements(normal_quantile, seed, path, count, start)
+
+
+def normal_cdf(x: float) -> float:
+    """The standard normal distribution function."""
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 

@@ -35,7 +35,7 @@ class Drawn(Mapping[str, np.ndarray]):
 
     def __getitem__(self, path: str) -> np.ndarray:
         param = self.table[path]
-        return param.init.draw(self.seed, path, param.shape, param.fan_in).astype(self.dtype)
+        return param.init.draw(self.seed, path, param.shape, param.fan_in, self.dtype)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.table)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from archlab import memory
 from archlab.errors import InputError
 from archlab.inputs import arguments, span
 from archlab.model import Model
@@ -90,7 +91,8 @@ def empty_state(node: Any, dtype: torch.dtype, device: torch.device) -> Any:
 def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> Any:
     """The module of a spec with the given canonical weights; ``module.slots`` says where each one is."""
     builder = Builder(policy=policy, weights=weights, device=device_of(policy))
-    module: Any = builder.module(spec.at(width), "")
+    with memory.small_pages():
+        module: Any = builder.module(spec.at(width), "")
     module.slots = builder.slots
     return module
 
