@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,12 +47,15 @@ class Slot:
 class Builder:
     """Makes modules from parts: the policy, and where their parameters come from.
 
-    ``slots`` collects where each canonical parameter went.
+    ``slots`` collects where each canonical parameter went. Values are copied, and matrices turned, by ``threads``: a
+    parameter holds its values once all ``copies`` are done.
     """
 
     policy: Policy
     weights: Mapping[str, np.ndarray]
     device: torch.device
+    threads: Executor
+    copies: list[Future[Any]] = dataclasses.field(default_factory=list)
     slots: list[Slot] = dataclasses.field(default_factory=list)
 
     def module(self, part: Part, path: str) -> nn.Module:
@@ -71,7 +75,8 @@ class Builder:
         slot = Slot(path=path, param=param, module=module, name=name, transposed=transposed)
         given = slot.view(from_numpy(self.weights[path]))
         value = torch.empty(given.shape, dtype=getattr(torch, self.policy.param), device=self.device)
-        setattr(module, name, nn.Parameter(value.copy_(given)))
+        self.copies.append(self.threads.submit(value.copy_, given))
+        setattr(module, name, nn.Parameter(value))
         self.slots.append(slot)
 
 

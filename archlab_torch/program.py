@@ -1,7 +1,9 @@
 """A spec under a policy: its module, and how it is called with NumPy."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -90,9 +92,11 @@ def empty_state(node: Any, dtype: torch.dtype, device: torch.device) -> Any:
 
 def build(spec: Spec, width: int, policy: Policy, weights: Mapping[str, np.ndarray]) -> Any:
     """The module of a spec with the given canonical weights; ``module.slots`` says where each one is."""
-    builder = Builder(policy=policy, weights=weights, device=device_of(policy))
-    with memory.small_pages():
+    with memory.small_pages(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        builder = Builder(policy=policy, weights=weights, device=device_of(policy), threads=threads)
         module: Any = builder.module(spec.at(width), "")
+        for copy in builder.copies:
+            copy.result()
     module.slots = builder.slots
     return module
 
