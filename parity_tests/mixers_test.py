@@ -1,5 +1,7 @@
 """Two layers of each recurrent mixer learn the same on both backends, step by step."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -89,3 +91,31 @@ def test_a_linear_recurrence_in_log_steps_is_the_loop(name):
     run = {"jax": in_jax, "torch": in_torch}[name]
     for loop, doubled in zip(run("by_tokens"), run("by_doubling"), strict=True):
         assert relative(loop, doubled) <= 1e-12
+
+
+def test_mamba_in_one_pass_is_what_accelerators_compute():
+    """Outputs, the last state and all gradients, of rows in which documents begin."""
+    from archlab.mixers.mamba import selective_scan
+    from archlab_jax.kernels import selective
+    from archlab_jax.kernels.scan import by_doubling
+
+    rng = np.random.default_rng(0)
+    step, rate = rng.uniform(size=(2, 9, 3)), rng.uniform(size=(3, 4))
+    u, b, c, start = (rng.normal(size=shape) for shape in ((2, 9, 3), (2, 9, 4), (2, 9, 4), (2, 3, 4)))
+    same, slopes = rng.uniform(size=(2, 9)) > 0.3, (rng.normal(size=(2, 9, 3)), rng.normal(size=(2, 3, 4)))
+    ctx = SimpleNamespace(xp=jax.numpy)
+
+    def whole(step, u, rate, b, c, start):
+        return selective_scan(ctx, step, u, rate, b, c, jax.numpy.asarray(same), start, by_doubling)
+
+    def one_pass(step, u, rate, b, c, start):
+        return selective.scan(step, u, rate, b, c, jax.numpy.asarray(same), start)
+
+    with jax.enable_x64(True):
+        arrays = [jax.numpy.asarray(a) for a in (step, u, rate, b, c, start)]
+        (o, last), back = jax.vjp(one_pass, *arrays)
+        (true_o, true_last), true_back = jax.vjp(whole, *arrays)
+        slopes = tuple(map(jax.numpy.asarray, slopes))
+        pairs = zip((o, last, *back(slopes)), (true_o, true_last, *true_back(slopes)), strict=True)
+        errors = [relative(np.asarray(got), np.asarray(true)) for got, true in pairs]
+    assert max(errors) <= 1e-12

@@ -89,15 +89,19 @@ class Mamba(Mixer):
         }
 
     def forward(
-        self, m: Any, x: Any, ctx: Any, state: Any, parallel: Callable[..., Any] | None = None
+        self, m: Any, x: Any, ctx: Any, state: Any, selective: Callable[..., Any] | None = None
     ) -> tuple[Any, Any]:
-        """The definition; a native form passes a ``parallel`` form of the scan."""
-        keep, add, c, u, memory, state = self.project(m, x, ctx, state)
-        memories = parallel(keep, add, memory) if parallel else linear_scan(ctx, keep, add, memory)
-        return self.read(m, memories, c, u, x, ctx), updated(state, memory=memories[:, -1])
+        """The definition; a native form passes its own :func:`selective_scan`."""
+        xp = ctx.xp
+        step, u, b, c, same, state = self.project(m, x, ctx, state)
+        rate = xp.exp(xp.astype(m.log_rate, step.dtype))
+        empty = xp.zeros_like(step[:, 0, :, None] * rate)
+        memory = empty if state is None else xp.astype(state["memory"], step.dtype)
+        o, memory = (selective or selective_scan)(ctx, step, u, rate, b, c, same, memory)
+        return self.read(m, o, u, x, ctx), updated(state, memory=memory)
 
     def project(self, m: Any, x: Any, ctx: Any, state: Any) -> Any:
-        """exp(−A Δ), 0 where a document begins, and what is added (B, T, F, N), c (B, T, N), u (B, T, F), S, state."""
+        """Δ and u (B, T, F), b and c (B, T, N), whether a token's document is that of the one before (B, T), state."""
         xp, u = ctx.xp, m.value(x, ctx)
         if self.conv:
             u, inner = m.conv(u, ctx, substate(state, "conv"))
@@ -108,20 +112,15 @@ class Mamba(Mixer):
             norms = {"step_down": m.step_norm, "key": m.key_norm, "query": m.query_norm}
             low = {name: norms[name](a, ctx) for name, a in low.items()}
         step = upcast(xp, m.step(low["step_down"], ctx))
-        step = step + xp.astype(m.step_bias, step.dtype)
-        step = softplus(xp, step)
+        step = softplus(xp, step + xp.astype(m.step_bias, step.dtype))
         segments, same = continued(ctx, state)
-        keep = xp.exp(-step[..., None] * xp.exp(xp.astype(m.log_rate, step.dtype)))
-        keep = xp.where(same[..., None, None], keep, xp.zeros_like(keep))
         u, b, c = (upcast(xp, a) for a in (u, low["key"], low["query"]))
-        add = (step * u)[..., None] * b[:, :, None, :]
-        before = xp.zeros_like(add[:, 0]) if state is None else xp.astype(state["memory"], add.dtype)
-        return keep, add, c, u, before, updated(state, segment=segments[:, -1])
+        return step, u, b, c, same, updated(state, segment=segments[:, -1])
 
-    def read(self, m: Any, memories: Any, c: Any, u: Any, x: Any, ctx: Any) -> Any:
-        """(B, T, D) from S (B, T, F, N)."""
+    def read(self, m: Any, o: Any, u: Any, x: Any, ctx: Any) -> Any:
+        """(B, T, D) from S_t c_t (B, T, F)."""
         xp = ctx.xp
-        o = xp.sum(memories * c[:, :, None, :], axis=-1) + xp.astype(m.skip, u.dtype) * u
+        o = o + xp.astype(m.skip, u.dtype) * u
         gate = m.gate_activation if self.gate else m.activation
         return m.out(xp.astype(o, x.dtype) * gate(m.gate(x, ctx), ctx), ctx)
 
@@ -137,3 +136,19 @@ class Mamba(Mixer):
         base = cls(hidden=6, state_size=3, step_rank=2)
         normed = base.replace(state_norm=RMSNorm(epsilon=1e-2), conv=None, bias=True, gate=GELUTanh())
         return [Example(spec=base, width=8, length=20), Example(spec=normed, width=8)]
+
+
+def selective_scan(
+    ctx: Any, step: Any, u: Any, rate: Any, b: Any, c: Any, same: Any, memory: Any,
+    scan: Callable[..., Any] | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """S_t c_t (B, T, F) and the last S, with every S_t (B, T, F, N) in memory; ``scan`` is the recurrence.
+
+    Δ and u (B, T, F), A (F, N), b and c (B, T, N), ``same`` (B, T), S (B, F, N).
+    """
+    xp = ctx.xp
+    keep = xp.exp(-step[..., None] * rate)
+    keep = xp.where(same[..., None, None], keep, xp.zeros_like(keep))
+    add = (step * u)[..., None] * b[:, :, None, :]
+    memories = scan(keep, add, memory) if scan else linear_scan(ctx, keep, add, memory)
+    return xp.sum(memories * c[:, :, None, :], axis=-1), memories[:, -1]

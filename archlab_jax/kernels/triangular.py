@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-
 SMALL = 16
 """Rows of a block that is inverted row by row; products of fewer are mostly overhead."""
 
