@@ -95,8 +95,8 @@ _rehearsing = False
 def compiler_options(policy: Policy) -> dict[str, int] | None:
     """What programs of a policy are compiled with. In a rehearsal float64 is not optimised, which saves half the time.
 
-    Level 0 sums matrix products naively, and the older of XLA's two ways to write loops compiles twice as fast: in float32
-    that would measure another program than users run, in float64 it moves a result by 1e-15.
+    Level 0 sums matrix products naively, and loops are written by the older of XLA's two generators: in float32 that
+    would measure another program than users run, in float64 it moves a result by 1e-15.
     """
     if not _rehearsing or policy.compute != "float64":
         return None
