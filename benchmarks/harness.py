@@ -6,6 +6,7 @@ must have the same number of parameters and show the same: losses of the first u
 
 import dataclasses
 import multiprocessing
+import random
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,10 +99,13 @@ def agree(reports: Mapping[str, Report], tolerance: Sequence[float]) -> None:
 
 
 def interleave(running: list[Worker], rounds: int, count: int) -> dict[str, list[float]]:
-    """Seconds a step or a token by round and contestant: A B C, A B C, …, after one round that does not count."""
+    """Seconds a step or a token by round and contestant: A B C, C A B, …, after one round that does not count.
+
+    The order is drawn anew for each round, always the same way: nobody always follows the same other.
+    """
     seconds: dict[str, list[float]] = {worker.name: [] for worker in running}
     for turn in range(rounds + 1):
-        for worker in running:
+        for worker in random.Random(turn).sample(running, len(running)):
             time.sleep(PAUSE)
             measured = worker.run(count)
             if turn:

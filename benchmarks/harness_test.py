@@ -105,6 +105,25 @@ def test_a_worker_runs_in_a_process_of_its_own_and_tells_its_versions(load, tiny
     assert len(seconds["archlab-torch"]) == 2 and min(seconds["archlab-torch"]) > 0
 
 
+def test_every_round_has_each_in_another_order(load, monkeypatch):
+    harness, said = load("harness"), []
+
+    class Worker:
+        def __init__(self, name):
+            self.name = name
+
+        def run(self, count):
+            said.append(self.name)
+            return float(len(said))
+
+    monkeypatch.setattr(harness, "PAUSE", 0)
+    seconds = harness.interleave([Worker(name) for name in "ABCD"], 5, 1)
+    rounds = [said[i : i + 4] for i in range(0, len(said), 4)]
+    assert len(rounds) == 6 and all(sorted(one) == list("ABCD") for one in rounds)
+    assert len({one[0] for one in rounds}) > 1
+    assert {name: len(found) for name, found in seconds.items()} == dict.fromkeys("ABCD", 5)
+
+
 def test_a_worker_that_dies_is_named(load, tiny):
     harness, contestants = load("harness"), load("contestants")
     broken = replace(contestants.ENTRIES["archlab-torch"], start="peers.archlab_trainers:nowhere")
