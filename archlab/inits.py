@@ -45,18 +45,18 @@ class Fixed(Init):
 
 
 class Random(Init):
-    """A law whose elements are independent: each is the quantile function of a uniform number."""
+    """A law whose elements are independent: each is made of a uniform number of its own."""
 
     abstract = True
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
-        """The number that an element lies below with probability ``u``, elementwise; 0 < u < 1."""
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        """What uniform numbers 0 < u < 1 become, elementwise: the law's quantiles, in either direction."""
         raise NotImplementedError
 
     def draw(
         self, seed: int, path: str, shape: Sequence[int], fan_in: int, dtype: DTypeLike = np.float64
     ) -> np.ndarray:
-        drawn = random.elements(lambda u: self.quantile(u, fan_in), seed, path, math.prod(shape), dtype=dtype)
+        drawn = random.elements(lambda u: self.element(u, fan_in), seed, path, math.prod(shape), dtype=dtype)
         return drawn.reshape(shape)
 
 
@@ -117,7 +117,7 @@ class Normal(Random):
     def check(self) -> None:
         self.require(self.std >= 0, "std", "is not a standard deviation: it must be ≥ 0")
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         return random.normal_quantile(u) * self.std
 
 
@@ -130,9 +130,9 @@ class TruncatedNormal(Normal):
         super().check()
         self.require(self.bound > 0, "bound", "must be > 0 (standard deviations)")
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         low, high = random.normal_cdf(-self.bound), random.normal_cdf(self.bound)
-        return super().quantile(low + u * (high - low), fan_in)
+        return super().element(low + u * (high - low), fan_in)
 
 
 class FanInNormal(Random):
@@ -140,7 +140,7 @@ class FanInNormal(Random):
 
     gain: float = 1.0
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         return random.normal_quantile(u) * (self.gain / math.sqrt(fan_in))
 
 
@@ -153,7 +153,7 @@ class Uniform(Random):
     def check(self) -> None:
         self.require(self.high >= self.low, "high", f"must be at least low = {self.low}")
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         return self.low + (self.high - self.low) * u
 
 
@@ -162,7 +162,7 @@ class FanInUniform(Random):
 
     gain: float = 1.0
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         return self.gain / math.sqrt(fan_in) * (2.0 * u - 1.0)
 
 
@@ -173,8 +173,8 @@ class LogUniform(Uniform):
         super().check()
         self.require(self.low > 0, "low", "must be > 0")
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
-        return np.log(super().quantile(u, fan_in))
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        return np.log(super().element(u, fan_in))
 
 
 class InverseSoftplus(Uniform):
@@ -184,7 +184,7 @@ class InverseSoftplus(Uniform):
         super().check()
         self.require(self.low > 0, "low", "must be > 0")
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         low, high = math.log(self.low), math.log(self.high)
         step = np.exp(low + (high - low) * u)
         return step + np.log(-np.expm1(-step))
@@ -201,6 +201,6 @@ class Ring(Uniform):
         self.require(self.low > 0, "low", "must be > 0")
         self.require(self.high < 1, "high", "must be < 1")
 
-    def quantile(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+    def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         low, high = self.low**2, self.high**2
         return np.log(1.0 / np.sqrt(low + (high - low) * u) - 1.0)
