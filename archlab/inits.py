@@ -132,7 +132,7 @@ class TruncatedNormal(Normal):
 
     def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         low, high = random.normal_cdf(-self.bound), random.normal_cdf(self.bound)
-        return super().element(low + u * (high - low), fan_in)
+        return super().element(_between(low, high, u), fan_in)
 
 
 class FanInNormal(Random):
@@ -154,7 +154,7 @@ class Uniform(Random):
         self.require(self.high >= self.low, "high", f"must be at least low = {self.low}")
 
     def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
-        return self.low + (self.high - self.low) * u
+        return _between(self.low, self.high, u)
 
 
 class FanInUniform(Random):
@@ -185,8 +185,7 @@ class InverseSoftplus(Uniform):
         self.require(self.low > 0, "low", "must be > 0")
 
     def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
-        low, high = math.log(self.low), math.log(self.high)
-        step = np.exp(low + (high - low) * u)
+        step = np.exp(_between(math.log(self.low), math.log(self.high), u))
         return step + np.log(-np.expm1(-step))
 
 
@@ -202,5 +201,9 @@ class Ring(Uniform):
         self.require(self.high < 1, "high", "must be < 1")
 
     def element(self, u: np.ndarray, fan_in: int) -> np.ndarray:
-        low, high = self.low**2, self.high**2
-        return np.log(1.0 / np.sqrt(low + (high - low) * u) - 1.0)
+        return np.log(1.0 / np.sqrt(_between(self.low**2, self.high**2, u)) - 1.0)
+
+
+def _between(low: float, high: float, u: np.ndarray) -> np.ndarray:
+    """The points a share ``u`` of the way from ``low`` to ``high``."""
+    return low + (high - low) * u

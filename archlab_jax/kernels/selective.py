@@ -16,35 +16,31 @@ def scan(step: Any, u: Any, rate: Any, b: Any, c: Any, same: Any, start: Any) ->
 
     Δ and u (B, T, F), A (F, N), b and c (B, T, N), ``same`` (B, T): where it is false S_{t−1} is dropped; S (B, F, N).
     """
-
-    def turn(memory: Any, token: Any) -> tuple[Any, Any]:
-        memory = _written(memory, rate, *token[:-1])
-        return memory, _read(memory, token[-1])
-
-    last, o = jax.lax.scan(turn, start, _by_token(step, u, b, same, c))
-    return jnp.moveaxis(o, 0, 1), last
+    return _forward(step, u, rate, b, c, same, start)[0]  # a compiler drops what is kept for the backward pass
 
 
 def _forward(step: Any, u: Any, rate: Any, b: Any, c: Any, same: Any, start: Any) -> tuple[Any, Any]:
     def turn(memory: Any, token: Any) -> tuple[Any, Any]:
-        new = _written(memory, rate, *token[:-1])
-        return new, (_read(new, token[-1]), memory)
+        step, u, b, c, same = token
+        new = _written(memory, _kept(step, rate, same), step, u, b)
+        return new, (_read(new, c), memory)
 
-    last, (o, before) = jax.lax.scan(turn, start, _by_token(step, u, b, same, c))
+    last, (o, before) = jax.lax.scan(turn, start, _by_token(step, u, b, c, same))
     return (jnp.moveaxis(o, 0, 1), last), (step, u, rate, b, c, same, before)
 
 
-def _backward(kept: Any, grads: Any) -> tuple[Any, ...]:
-    step, u, rate, b, c, same, before = kept
+def _backward(saved: Any, grads: Any) -> tuple[Any, ...]:
+    step, u, rate, b, c, same, before = saved
     of_o, of_last = grads
 
     def turn(slopes: Any, token: Any) -> tuple[Any, Any]:
         of_memory, of_rate = slopes
         (step, u, b, c, same, of_o), before = token[:-1], token[-1]
         of_memory = of_memory + of_o[..., None] * c[:, None, :]
-        of_c = _across(_written(before, rate, step, u, b, same), of_o)
+        kept = _kept(step, rate, same)
+        of_c = _across(_written(before, kept, step, u, b), of_o)
         of_added, of_b = _read(of_memory, b), _across(of_memory, step * u)
-        of_before = of_memory * _kept(step, rate, same)
+        of_before = of_memory * kept
         exponent = of_before * before  # the slope of −A Δ
         of_step = of_added * u - jnp.sum(exponent * rate, axis=-1)
         of_rate = of_rate - jnp.sum(exponent * step[..., None], axis=0)
@@ -64,9 +60,9 @@ def _kept(step: Any, rate: Any, same: Any) -> Any:
     return jnp.where(same[:, None, None], jnp.exp(-step[..., None] * rate), 0)
 
 
-def _written(memory: Any, rate: Any, step: Any, u: Any, b: Any, same: Any) -> Any:
+def _written(memory: Any, kept: Any, step: Any, u: Any, b: Any) -> Any:
     """A token's state, from that of the one before."""
-    return _kept(step, rate, same) * memory + (step * u)[..., None] * b[:, None, :]
+    return kept * memory + (step * u)[..., None] * b[:, None, :]
 
 
 def _read(memory: Any, c: Any) -> Any:
