@@ -6,9 +6,7 @@ must have the same number of parameters and show the same: losses of the first u
 
 import dataclasses
 import multiprocessing
-import random
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +17,7 @@ from case import Case
 from contestant import Report
 from contestants import Entry, Place
 
-PAUSE = 0.3
-"""Seconds before each turn: threads of the one before may still wait for work, in loops that take a core."""
+from archlab.bench.rounds import in_turn
 
 
 class VoidComparisonError(Exception):
@@ -99,14 +96,10 @@ def agree(reports: Mapping[str, Report], tolerance: Sequence[float]) -> None:
 
 
 def interleave(running: list[Worker], rounds: int, count: int) -> dict[str, list[float]]:
-    """Seconds a step or a token by round and contestant: A B C, C A B, …, after one round that does not count.
-
-    The order is drawn anew for each round, always the same way: nobody always follows the same other.
-    """
+    """Seconds a step or a token by round and contestant: A B C, C A B, …, after one round that does not count."""
     seconds: dict[str, list[float]] = {worker.name: [] for worker in running}
     for turn in range(rounds + 1):
-        for worker in random.Random(turn).sample(running, len(running)):
-            time.sleep(PAUSE)
+        for worker in in_turn(running, turn):
             measured = worker.run(count)
             if turn:
                 seconds[worker.name].append(measured)

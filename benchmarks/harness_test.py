@@ -116,11 +116,11 @@ def test_every_round_has_each_in_another_order(load, monkeypatch):
             said.append(self.name)
             return float(len(said))
 
-    monkeypatch.setattr(harness, "PAUSE", 0)
+    monkeypatch.setattr(rounds, "PAUSE", 0)
     seconds = harness.interleave([Worker(name) for name in "ABCD"], 5, 1)
-    rounds = [said[i : i + 4] for i in range(0, len(said), 4)]
-    assert len(rounds) == 6 and all(sorted(one) == list("ABCD") for one in rounds)
-    assert len({one[0] for one in rounds}) > 1
+    turns = [said[i : i + 4] for i in range(0, len(said), 4)]
+    assert len(turns) == 6 and all(sorted(one) == list("ABCD") for one in turns)
+    assert len({one[0] for one in turns}) > 1
     assert {name: len(found) for name, found in seconds.items()} == dict.fromkeys("ABCD", 5)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from archlab.bench import decoding
 from archlab.bench.figures import Measured
+from archlab.bench.rounds import in_turn
 from archlab.bench.subject import Subject
 from archlab.bench.workers import OutOfMemory, Worker
 from archlab.errors import InputError
@@ -75,7 +76,7 @@ def _measure_together(
                 raise InputError("one process at a time can hold a TPU: give --apart, or one config and one backend")
         for turn in range(plan.rounds + 1):
             say(f"training, round {turn} of {plan.rounds}")
-            for measured, worker in pairs:
+            for measured, worker in in_turn(pairs, turn):
                 seconds = _ask(measured, worker, "steps", measured.steps)
                 if turn:  # the first one does not count
                     measured.rounds.append(seconds)
@@ -106,7 +107,7 @@ def _decode(pairs: list[tuple[Measured, Worker]], plan: Plan, say: Say) -> None:
     for place in ("one", "batch"):
         for turn in range(rounds + 1):
             say(f"decoding, round {turn} of {rounds}")
-            for measured, worker in pairs:
+            for measured, worker in in_turn(pairs, turn):
                 batch = 1 if place == "one" else measured.run.data.batch
                 if place == "batch" and batch == 1:
                     continue

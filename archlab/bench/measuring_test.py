@@ -6,7 +6,7 @@ import os
 import pytest
 
 from archlab import config_files
-from archlab.bench import measuring, report
+from archlab.bench import measuring, report, rounds
 from archlab.bench.categories import category, shares
 from archlab.bench.contestant import Contestant
 from archlab.bench.measuring import Plan, measure
@@ -89,6 +89,37 @@ def test_two_subjects_from_the_first_step_to_the_report(subject, tmp_path, monke
     data = json.loads(json.dumps(report.as_data(found, facts)))
     assert data["measured"][1]["speed_times_the_first"]["median"] > 0
     assert sum(data["measured"][0]["profile"]["kinds"].values()) == pytest.approx(1)
+
+
+def test_nobody_always_follows_the_same_other(subject, monkeypatch):
+    class Asked:
+        """Says who is asked what."""
+
+        def __init__(self, start, subject, *rest):
+            self.name, self.worker = subject.name, Worker(start, subject, *rest)
+
+        def __enter__(self):
+            self.worker.__enter__()
+            return self
+
+        def __exit__(self, *error):
+            self.worker.__exit__(*error)
+
+        def ask(self, method, *arguments):
+            asked.setdefault(method, []).append(self.name)
+            return self.worker.ask(method, *arguments)
+
+    asked = {}
+    monkeypatch.setattr(measuring, "START", f"{HERE}:fake")
+    monkeypatch.setattr(measuring, "Worker", Asked)
+    monkeypatch.setattr(rounds, "PAUSE", 0)
+    other = Subject(**(vars(subject) | {"name": "other, fake"}))
+    found = measure([subject, other], plan(rounds=4, decode=True))
+    assert [len(measured.rounds) for measured in found] == [4, 4]
+    for method, count in (("steps", 5), ("decode", 10)):
+        turns = list(zip(asked[method][::2], asked[method][1::2], strict=True))
+        assert len(turns) == count and {tuple(sorted(turn)) for turn in turns} == {("other, fake", "run, fake")}
+        assert len(set(turns)) == 2
 
 
 def test_without_a_known_peak_a_line_says_so(subject, monkeypatch):

@@ -1,9 +1,27 @@
-"""What is said of times that were taken in turns."""
+"""Times taken in turns, and what is said of them."""
 
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+PAUSE = 0.3
+"""Seconds before each turn: threads of the one before may still wait for work, in loops that take a core."""
+
+T = TypeVar("T")
+
+
+def in_turn(members: Sequence[T], turn: int) -> Iterator[T]:
+    """All of ``members`` in the order of round ``turn``, with a pause before each.
+
+    The order is drawn anew for each round, the same in every run: nobody always follows the same other.
+    """
+    for member in random.Random(turn).sample(members, len(members)):
+        time.sleep(PAUSE)
+        yield member
 
 
 @dataclass(frozen=True, kw_only=True)
