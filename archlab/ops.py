@@ -7,9 +7,12 @@ import numpy as np
 from einops import einsum, rearrange, repeat
 
 __all__ = [
-    "angles", "einsum", "loop", "masked_softmax", "merge_heads", "rank", "rearrange", "repeat", "scaled", "sigmoid",
-    "softplus", "split_heads", "statistics_dtype", "tied", "upcast",
+    "LOWEST", "angles", "einsum", "loop", "masked_softmax", "merge_heads", "rank", "rearrange", "repeat", "scaled",
+    "sigmoid", "softplus", "split_heads", "statistics_dtype", "tied", "upcast",
 ]  # fmt: skip
+
+LOWEST = -1e30
+"""What a softmax reads where it must see nothing: no infinity, whose difference to itself is no number."""
 
 
 def statistics_dtype(xp: Any, x: Any) -> Any:
@@ -66,13 +69,13 @@ def rank(xp: Any, scores: Any) -> Any:
 def masked_softmax(xp: Any, scores: Any, mask: Any) -> Any:
     """Softmax over the last axis among the true entries of ``mask``; a row without any gives 0.
 
-    The gradient of such a row is 0 too: neither branch of a ``where`` sees an infinity.
+    The gradient of such a row is 0 too.
     """
-    zeros = xp.zeros_like(scores)
-    top = xp.max(xp.where(mask, scores, zeros - 1e30), axis=-1, keepdims=True)
-    weights = xp.where(mask, xp.exp(xp.where(mask, scores - top, zeros)), zeros)
+    lowered = xp.where(mask, scores, xp.zeros_like(scores) + LOWEST)
+    top = xp.max(lowered, axis=-1, keepdims=True)
+    weights = xp.exp(lowered - top)  # 0 where the mask is false, or 1 in all of a row without any
     total = xp.sum(weights, axis=-1, keepdims=True)
-    return weights / xp.where(total > 0, total, xp.ones_like(total))
+    return weights / xp.where(top > LOWEST / 2, total, xp.zeros_like(total) + np.inf)
 
 
 def loop(xp: Any, step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any]:

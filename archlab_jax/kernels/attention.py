@@ -10,7 +10,7 @@ import numpy as np
 
 from archlab.errors import InputError
 from archlab.masks import Seen
-from archlab.ops import masked_softmax, upcast
+from archlab.ops import LOWEST, upcast
 from archlab.policy import Policy
 from archlab_jax.kernels import splash
 from archlab_jax.runtime import devices
@@ -152,13 +152,20 @@ def _dense(
             scores, mask = jnp.where(mask[:, None, None], scores, -jnp.inf), None
         extra = sink.astype(precise).reshape(1, groups, -1, 1, 1)
         scores = jnp.concatenate([scores, jnp.broadcast_to(extra, (*scores.shape[:-1], 1))], axis=-1)
-    weights = softmax(scores) if mask is None else masked_softmax(jnp, scores, mask[:, None, None])
+    weights = softmax(scores) if mask is None else masked_softmax(scores, mask[:, None, None])
     weights = weights[..., : ends[-1]].astype(q.dtype)
     if drop is not None:
         weights = drop(weights)
     shares = jnp.split(weights, ends[:-1], axis=-1)
     out = sum(jnp.einsum("BGRTS,BGSK->BGRTK", share, part) for share, part in zip(shares, vs, strict=True))
     return jnp.moveaxis(out, 3, 1).reshape(batch, length, heads, size)
+
+
+def masked_softmax(scores: Any, mask: Any) -> Any:
+    """:func:`archlab.ops.masked_softmax` with the derivative of :func:`softmax`."""
+    lowered = jnp.where(mask, scores, LOWEST)
+    some = jnp.max(lowered, axis=-1, keepdims=True) > LOWEST / 2
+    return softmax(lowered) * some.astype(scores.dtype)
 
 
 @jax.custom_jvp
