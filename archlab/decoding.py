@@ -26,8 +26,13 @@ class Decoder(ABC):
 
     def __init__(self, model: Model, *, batch: int, length: int) -> None:
         self.model, self.length = model, length
-        self.seen = 0
-        self._next = np.zeros(batch, dtype=np.int32)
+        self._taken = np.zeros(batch, dtype=np.int32)  # places of the state that each sequence has filled
+        self._next = np.zeros(batch, dtype=np.int32)  # the position of its next token: padding has none
+
+    @property
+    def seen(self) -> int:
+        """How many tokens each sequence has taken in, padding included; the most of all where they differ."""
+        return int(self._taken.max())
 
     def prefill(
         self, tokens: np.ndarray, segments: np.ndarray | None = None, *, piece: int | None = None, **first: np.ndarray
@@ -57,16 +62,36 @@ class Decoder(ABC):
 
     def reset(self) -> None:
         """Forget all that was taken in; the next prompts are a new beginning."""
-        self.seen, self._next = 0, np.zeros_like(self._next)
+        self._taken, self._next = np.zeros_like(self._taken), np.zeros_like(self._next)
         self.state = self.emptied()
+
+    def admit(self, row: int, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
+        """Take in a prompt (T,) as sequence ``row``, in place of what that held; logits (V,) of its end, float32.
+
+        The other sequences stay where they are. ``segments`` as in :meth:`prefill`.
+        """
+        one = copy.copy(self)
+        one.state, one._taken, one._next = self.empty(1), np.zeros(1, np.int32), np.zeros(1, np.int32)
+        logits = one.prefill(tokens[None], None if segments is None else segments[None])
+        self.state = self.placed(row, one.state)
+        self._set(row, one._taken[0], one._next[0])
+        return logits[0]
+
+    def release(self, row: int) -> None:
+        """Sequence ``row`` is over: it needs no room. What is fed to it means nothing until another is admitted."""
+        self._set(row, 0, 0)
+
+    def _set(self, row: int, taken: int, following: int) -> None:
+        self._taken, self._next = self._taken.copy(), self._next.copy()  # a mark may hold these
+        self._taken[row], self._next[row] = taken, following
 
     def mark(self) -> Any:
         """What :meth:`rewind` needs to come back to where the decoder is now, once."""
-        return self.seen, self._next, copy.deepcopy(self.state)
+        return self._taken, self._next, copy.deepcopy(self.state)
 
     def rewind(self, mark: Any) -> None:
         """Forget what was taken in since ``mark``."""
-        self.seen, self._next, self.state = mark
+        self._taken, self._next, self.state = mark
 
     def write(
         self, tokens: np.ndarray, count: int, sampling: Sampling, *, first: int = 0, vocab: int | None = None
@@ -79,7 +104,7 @@ class Decoder(ABC):
         self._check_room(count)
         uniforms = np.stack([sampling.uniforms(first + i, len(tokens)) for i in range(count)])
         drawn = self.drawn(tokens, uniforms, sampling, vocab)
-        self.seen, self._next = self.seen + count, self._next + count
+        self._taken, self._next = self._taken + count, self._next + count
         return drawn
 
     def drawn(self, tokens: np.ndarray, uniforms: np.ndarray, sampling: Sampling, vocab: int | None) -> np.ndarray:
@@ -100,7 +125,7 @@ class Decoder(ABC):
             positions = self._next[:, None] + np.maximum(np.cumsum(segments > 0, axis=1) - 1, 0)
             given |= {"segments": segments, "positions": positions}
         logits = self.logits(prepare(self.model, given, started=self.seen > 0), every=every)
-        self.seen = self.seen + tokens.shape[1]
+        self._taken = self._taken + tokens.shape[1]
         self._next = self._next + (segments > 0).sum(axis=1).astype(np.int32)
         return logits.astype(np.float32)
 
@@ -116,5 +141,13 @@ class Decoder(ABC):
         """
 
     @abstractmethod
+    def empty(self, batch: int) -> Any:
+        """The state of ``batch`` sequences before the first token, in buffers of its own."""
+
+    @abstractmethod
     def emptied(self) -> Any:
         """The state before the first token; the buffers of the present one may be used for it."""
+
+    @abstractmethod
+    def placed(self, row: int, one: Any) -> Any:
+        """The state with that of a single sequence as sequence ``row``; the buffers of the present one may be used."""

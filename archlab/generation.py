@@ -79,7 +79,7 @@ def generate(
     tokens, segments = padded(encoded, left=True)
     length = max([longest + count, *(array.shape[1] for array in first.values())])
     decoder = backend.decoder(model, weights, batch=len(prompts), length=length, policy=policy)
-    streams = [_TextStream(tokenizer, i, on_text) for i in range(len(prompts))]
+    streams = [TextStream(tokenizer, i, on_text) for i in range(len(prompts))]
     # a vocabulary may be larger than the tokenizer's: those tokens mean nothing and are never drawn
     vocab = tokenizer.vocab_size
     drawn = sampling.draw(decoder.prefill(tokens, segments, **first)[:, :vocab], 0)[:, None].astype(np.int32)
@@ -141,7 +141,7 @@ def check_draft(model: Model, draft: Model) -> None:
         raise InputError(f"the draft knows {theirs} tokens, the model {mine}; a draft needs the model's own tokenizer")
 
 
-def _read(streams: "Sequence[_TextStream]", drawn: np.ndarray, stop: Sequence[int]) -> None:
+def _read(streams: "Sequence[TextStream]", drawn: np.ndarray, stop: Sequence[int]) -> None:
     """Add tokens (B, n) to the texts, up to a token of ``stop``."""
     for stream, row in zip(streams, drawn, strict=True):
         for token in row.tolist():
@@ -212,7 +212,7 @@ def padded(rows: Sequence[np.ndarray], *, left: bool) -> tuple[np.ndarray, np.nd
     return tokens, segments if (segments == 0).any() else None
 
 
-class _TextStream:
+class TextStream:
     """Turns tokens into text as they come; bytes of an unfinished character wait for the rest."""
 
     def __init__(self, tokenizer: TrainedTokenizer, index: int, on_text: Callable[[int, str], None]) -> None:

@@ -32,16 +32,25 @@ class Decoder(decoding.Decoder):
         with precision(policy):
             self.program = program(model, model.width, policy, side_by_side=_side_by_side(policy, batch))
             self.leaves = self.program.leaves(weights)
-            self.state = self.program.initial_state(batch, length)
+            self.state = self.empty(batch)
         self._logits = jax.jit(self._run, donate_argnums=3, static_argnames=("every", "fresh"))
         options, static = loop_options(policy), ("sampling", "vocab")
         self._loop = jax.jit(self._write, donate_argnums=1, static_argnames=static, compiler_options=options)
         empty = functools.partial(self.program.empty_state, batch, length)
         self._empty = jax.jit(lambda state: empty(), donate_argnums=0, keep_unused=True)  # in the old one's buffers
+        self._place = jax.jit(_placed, donate_argnums=0)
+
+    def empty(self, batch: int) -> Any:
+        with precision(self.policy):
+            return self.program.initial_state(batch, self.length)
 
     def emptied(self) -> Any:
         with precision(self.policy):
             return place_state(self._empty(self.state), self.policy)
+
+    def placed(self, row: int, one: Any) -> Any:
+        with precision(self.policy):
+            return self._place(self.state, np.int32(row), one)
 
     def _run(self, leaves: Any, own: Any, where: Any, state: Any, *, every: bool = False, fresh: bool = False) -> Any:
         logits, state = self.program.call(leaves, own, where, state, fresh=fresh)
@@ -81,6 +90,10 @@ class Decoder(decoding.Decoder):
         start = jnp.asarray(tokens), state, jnp.zeros(uniforms.shape, dtype=jnp.int32)
         _, state, out = jax.lax.fori_loop(0, count, turn, start)
         return out, state
+
+
+def _placed(state: Any, row: Any, one: Any) -> Any:
+    return jax.tree.map(lambda all_rows, single: all_rows.at[row].set(single[0]), state, one)
 
 
 def _side_by_side(policy: Policy, batch: int) -> bool:

@@ -32,7 +32,7 @@ class Decoder(decoding.Decoder):
         check(model.root(), weights)
         # no layer by itself: a prompt's length is seldom seen again, and a turn is compiled as a whole
         self.program = Program(model, model.width, policy.replace(compile=False), weights)
-        self.state = self.program.initial_state(batch, length)
+        self.state = self.empty(batch)
         self.known: set[Any] = set()  # what turns have been compiled for
         self.turn = self._compiled() if policy.compile else self._turn
         if not policy.compile or batch > 1:  # see kernels.linear.sums_rows
@@ -64,10 +64,18 @@ class Decoder(decoding.Decoder):
         self.known.add(key)
         return to_numpy(torch.stack(columns, dim=1)).astype(np.int32)
 
+    def empty(self, batch: int) -> Any:
+        return self.program.initial_state(batch, self.length)
+
     def emptied(self) -> Any:
         schema = state_schema(self.program.part, len(self._next), self.length)
         for node, buffer in zip(leaves(schema), leaves(self.state), strict=True):
             buffer.fill_(node.fill)  # in place: a CUDA graph knows it by its address
+        return self.state
+
+    def placed(self, row: int, one: Any) -> Any:
+        for buffer, single in zip(leaves(self.state), leaves(one), strict=True):
+            buffer[row].copy_(single[0])
         return self.state
 
     def _turn(

@@ -1,5 +1,7 @@
 """What decoders write in one call is what they write token by token, and what the definitions write."""
 
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from archlab.residuals import PreNorm
 from archlab.rotary import RoPE
 from archlab.sampling import Sampling
 from archlab.score_bias import ALiBi
+from archlab.serving.batching import Batcher, Request
 from archlab.speculation import Speculator
 from parity_tests.numpy_backend import NumpyBackend
 from parity_tests.small_models import llama
@@ -142,6 +145,38 @@ def test_a_decoder_that_was_reset_is_a_new_one(backend):
     for left, empty in zip(jax.tree.leaves(one.state), jax.tree.leaves(new.state), strict=True):
         np.testing.assert_array_equal(left, empty)
     np.testing.assert_array_equal(course(one, PROMPT[::-1])[0], course(new, PROMPT[::-1])[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_requests_that_join_and_leave_a_batch_get_what_they_get_alone(backend, name):
+    """Five requests of unequal length on two rows: they wait for each other, and take each other's places."""
+    model = MODELS[name]
+    prompts = [PROMPT[0, 2:], PROMPT[1], PROMPT[1, :2], PROMPT[0, 3:], PROMPT[1, 4:]]
+    samplings = [GREEDY, Sampling(seed=4), Sampling(seed=5, top_k=7, top_p=0.9), GREEDY, Sampling(temperature=0.5)]
+    truth = []
+    for i, (prompt, sampling) in enumerate(zip(prompts, samplings, strict=True)):
+        alone = decoder("plain", model, rows=1)
+        first = sampling.draw(alone.prefill(prompt[None]), 0).astype(np.int32)
+        truth.append([int(first[0]), *alone.write(first, 3 + 2 * i, sampling, first=1)[0].tolist()])
+
+    batcher = Batcher(decoder(backend, model), rows=2, vocab=model.vocab)
+    requests = [
+        Request(tokens=prompt, count=len(tokens), sampling=sampling)
+        for prompt, sampling, tokens in zip(prompts, samplings, truth, strict=True)
+    ]
+    tickets = [batcher.submit(request) for request in requests[:3]]
+    for _ in range(3):
+        batcher.step()
+    tickets += [batcher.submit(request) for request in requests[3:]]
+    worker = threading.Thread(target=batcher.run)
+    worker.start()
+    try:
+        assert [list(ticket) for ticket in tickets] == truth
+    finally:
+        batcher.close()
+        worker.join()
+    assert {ticket.reason for ticket in tickets} == {"length"}
 
 
 @pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.slow)])

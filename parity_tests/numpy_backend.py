@@ -84,8 +84,23 @@ class Decoder(decoding.Decoder):
         self.state = result.state
         return result.output if every else result.output[:, -1]
 
+    def empty(self, batch: int) -> Any:
+        return reference.initial_state(self.model.root(), batch, self.length)
+
     def emptied(self) -> Any:
-        return reference.initial_state(self.model.root(), len(self._next), self.length)
+        return self.empty(len(self._next))
+
+    def placed(self, row: int, one: Any) -> Any:
+        def put(whole: Any, single: Any) -> Any:
+            if isinstance(whole, dict):
+                return {name: put(whole[name], single[name]) for name in whole}
+            if isinstance(whole, list):
+                return [put(*pair) for pair in zip(whole, single, strict=True)]
+            whole = whole.copy()
+            whole[row] = single[0]
+            return whole
+
+        return put(self.state, one)
 
 
 class NumpyBackend:

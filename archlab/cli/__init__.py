@@ -18,8 +18,8 @@ import typer
 from archlab.errors import InputError
 
 COMMANDS = (
-    "catalog", "describe", "tokenizer", "data", "train", "sweep", "runs", "eval", "generate", "import", "export",
-    "extend", "lr-find", "mup-check", "parity", "diff", "bench",
+    "catalog", "describe", "tokenizer", "data", "train", "sweep", "runs", "eval", "generate", "serve", "import",
+    "export", "extend", "lr-find", "mup-check", "parity", "diff", "bench",
 )  # fmt: skip
 
 # The parent of all complaints about arguments. Typer exports only its child by name.

@@ -132,7 +132,13 @@ class BigramDecoder(Decoder):
         assert tokens is not None
         return self._weights[E][tokens if every else tokens[:, -1]] @ self._weights[W]
 
+    def empty(self, batch: int) -> None:
+        return None
+
     def emptied(self) -> None:
+        return None
+
+    def placed(self, row: int, one: None) -> None:
         return None
 
 

@@ -1,0 +1,1 @@
+"""Text for whoever asks over HTTP, many requests at a time."""
