@@ -30,6 +30,11 @@ class Decoder(ABC):
         self._next = np.zeros(batch, dtype=np.int32)  # the position of its next token: padding has none
 
     @property
+    def batch(self) -> int:
+        """How many sequences there are."""
+        return len(self._next)
+
+    @property
     def seen(self) -> int:
         """How many tokens each sequence has taken in, padding included; the most of all where they differ."""
         return int(self._taken.max())
@@ -66,13 +71,13 @@ class Decoder(ABC):
         self.state = self.emptied()
 
     def admit(self, row: int, tokens: np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
-        """Take in a prompt (T,) as sequence ``row``, in place of what that held; logits (V,) of its end, float32.
+        """Take in a prompt (1, T) as sequence ``row``, in place of what that held; logits (V,) of its end, float32.
 
         The other sequences stay where they are. ``segments`` as in :meth:`prefill`.
         """
         one = copy.copy(self)
         one.state, one._taken, one._next = self.empty(1), np.zeros(1, np.int32), np.zeros(1, np.int32)
-        logits = one.prefill(tokens[None], None if segments is None else segments[None])
+        logits = one.prefill(tokens, segments)
         self.state = self.placed(row, one.state)
         self._set(row, one._taken[0], one._next[0])
         return logits[0]

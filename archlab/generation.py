@@ -200,9 +200,12 @@ def new_tokens(model: Model, prompt: int, asked: int | None) -> int:
     return asked or min(DEFAULT_NEW_TOKENS, limit - prompt)
 
 
-def padded(rows: Sequence[np.ndarray], *, left: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """(B, T) tokens, padded on the left or on the right, and segments with 0 for padding; None where nothing is."""
-    longest = max(len(ids) for ids in rows)
+def padded(rows: Sequence[np.ndarray], *, left: bool, least: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+    """(B, T) tokens, padded on the left or on the right, and segments with 0 for padding; None where nothing is.
+
+    T is the length of the longest row, and ``least`` at least.
+    """
+    longest = max(least, *(len(ids) for ids in rows))
     tokens = np.zeros((len(rows), longest), dtype=np.int32)
     segments = np.zeros_like(tokens)
     for i, ids in enumerate(rows):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from archlab.ops import einsum, rank, upcast
+from archlab.ops import LOWEST, einsum, rank, upcast
 from archlab.spec import Cost, Example, Spec
 
 
@@ -49,8 +49,8 @@ class TopBlocks(Selection):
         mean = xp.repeat(mean, q.shape[2] // mean.shape[2], axis=2)
         fits = einsum(upcast(xp, q), mean, "B T H K, B S H K -> B H T S")
         own = (of_key[:, None, :] == of_query[:, :, None])[:, None, :, :]
-        fits = xp.where(visible & ~own & first[:, None, None, :], fits, xp.zeros_like(fits) - 1e30)
-        picked = xp.astype((rank(xp, fits) < self.chosen) & (fits > -1e30), share.dtype)
+        fits = xp.where(visible & ~own & first[:, None, None, :], fits, xp.zeros_like(fits) + LOWEST)
+        picked = xp.astype((rank(xp, fits) < self.chosen) & (fits > LOWEST), share.dtype)
         return visible & (own | (einsum(picked, share, "B H T Z, B Z S -> B H T S") > 0))
 
     @classmethod

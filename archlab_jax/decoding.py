@@ -32,7 +32,7 @@ class Decoder(decoding.Decoder):
         with precision(policy):
             self.program = program(model, model.width, policy, side_by_side=_side_by_side(policy, batch))
             self.leaves = self.program.leaves(weights)
-            self.state = self.empty(batch)
+        self.state = self.empty(batch)
         self._logits = jax.jit(self._run, donate_argnums=3, static_argnames=("every", "fresh"))
         options, static = loop_options(policy), ("sampling", "vocab")
         self._loop = jax.jit(self._write, donate_argnums=1, static_argnames=static, compiler_options=options)

@@ -68,7 +68,7 @@ class Decoder(decoding.Decoder):
         return self.program.initial_state(batch, self.length)
 
     def emptied(self) -> Any:
-        schema = state_schema(self.program.part, len(self._next), self.length)
+        schema = state_schema(self.program.part, self.batch, self.length)
         for node, buffer in zip(leaves(schema), leaves(self.state), strict=True):
             buffer.fill_(node.fill)  # in place: a CUDA graph knows it by its address
         return self.state

@@ -160,7 +160,7 @@ def test_requests_that_join_and_leave_a_batch_get_what_they_get_alone(backend, n
         first = sampling.draw(alone.prefill(prompt[None]), 0).astype(np.int32)
         truth.append([int(first[0]), *alone.write(first, 3 + 2 * i, sampling, first=1)[0].tolist()])
 
-    batcher = Batcher(decoder(backend, model), rows=2, vocab=model.vocab)
+    batcher = Batcher(decoder(backend, model), vocab=model.vocab)
     requests = [
         Request(tokens=prompt, count=len(tokens), sampling=sampling)
         for prompt, sampling, tokens in zip(prompts, samplings, truth, strict=True)

@@ -88,7 +88,7 @@ class Decoder(decoding.Decoder):
         return reference.initial_state(self.model.root(), batch, self.length)
 
     def emptied(self) -> Any:
-        return self.empty(len(self._next))
+        return self.empty(self.batch)
 
     def placed(self, row: int, one: Any) -> Any:
         def put(whole: Any, single: Any) -> Any:

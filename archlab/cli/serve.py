@@ -53,7 +53,7 @@ def command(
     length = length or limit or LENGTH
     policy = opened.policy.replace(weights=weights.value)
     decoder = chosen.decoder(model, arrays, batch=rows, length=length, policy=policy)
-    batcher = Batcher(decoder, rows=rows, vocab=tokenizer.vocab_size, stop=opened.stop)
+    batcher = Batcher(decoder, vocab=tokenizer.vocab_size, stop=opened.stop)
     server = Server((host, port), name=run.resolve().name, model=model, tokenizer=tokenizer, batcher=batcher)
     typer.echo(
         f"{server.name} at {server.url}/v1/completions ({chosen.name}, {rows} × {length} tokens); Ctrl+C ends it"

@@ -11,6 +11,7 @@ import numpy as np
 
 from archlab.decoding import Decoder
 from archlab.errors import InputError
+from archlab.generation import padded
 from archlab.sampling import Sampling
 
 MULTIPLE = 32
@@ -65,9 +66,9 @@ class Batcher:
     itself. ``vocab`` is how many of the model's tokens may be drawn, ``stop`` which of them end a text.
     """
 
-    def __init__(self, decoder: Decoder, *, rows: int, vocab: int, stop: Collection[int] = ()) -> None:
+    def __init__(self, decoder: Decoder, *, vocab: int, stop: Collection[int] = ()) -> None:
         self._decoder, self._vocab, self._stop = decoder, vocab, stop
-        self._rows: list[Ticket | None] = [None] * rows
+        self._rows: list[Ticket | None] = [None] * decoder.batch
         self._waiting: deque[Ticket] = deque()
         self._changed, self._closed = threading.Condition(), False
 
@@ -142,13 +143,10 @@ class Batcher:
             self._rows[row] = self._draw(ticket, logits)
 
     def _padded(self, request: Request) -> tuple[np.ndarray, np.ndarray | None]:
-        """The prompt, padded on the left as far as there is room, and its segments; None without padding."""
-        count = len(request.tokens)
-        most = self.length - (request.count - 1)
-        padding = min(-count % MULTIPLE, most - count)
-        if not padding:
-            return request.tokens, None
-        return np.pad(request.tokens, (padding, 0)), np.pad(np.ones(count, dtype=np.int32), (padding, 0))
+        """The prompt (1, T), padded on the left as far as there is room, and its segments; None without padding."""
+        room = self.length - (request.count - 1)
+        wanted = -(-len(request.tokens) // MULTIPLE) * MULTIPLE
+        return padded([request.tokens], left=True, least=min(wanted, room))
 
     def _draw(self, ticket: Ticket, logits: np.ndarray) -> Ticket | None:
         """Give the next token, drawn from logits (V,); the ticket if it goes on."""

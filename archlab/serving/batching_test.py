@@ -17,7 +17,7 @@ class Counting(BigramDecoder):
         self.admitted, self.fed = [], []
 
     def admit(self, row, tokens, segments=None):
-        self.admitted.append((row, len(tokens)))
+        self.admitted.append((row, tokens.shape[1]))
         return super().admit(row, tokens, segments)
 
     def step(self, tokens):
@@ -27,7 +27,7 @@ class Counting(BigramDecoder):
 
 def batcher(rows=2, length=100, stop=(), decoder=Counting):
     made = decoder(*alphabet(), batch=rows, length=length)
-    return made, Batcher(made, rows=rows, vocab=8, stop=stop)
+    return made, Batcher(made, vocab=8, stop=stop)
 
 
 def ask(letters, count):

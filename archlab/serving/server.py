@@ -4,7 +4,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -47,10 +47,7 @@ class Completion(Config):
 
     def check(self) -> None:
         self.require(self.max_tokens is None or self.max_tokens > 0, "max_tokens", "must be > 0 or null")
-        self.sampling()
-
-    def sampling(self) -> Sampling:
-        return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
+        self.into(Sampling)
 
 
 class Server(ThreadingHTTPServer):
@@ -96,8 +93,8 @@ class Server(ThreadingHTTPServer):
         if failed:
             raise failed[0]
 
-    def submit(self, asked: Completion) -> tuple[Ticket, int]:
-        """The ticket of a request, and how many tokens its prompt has."""
+    def submit(self, asked: Completion) -> Ticket:
+        """The ticket of a request; :class:`InputError` where it cannot be answered."""
         if asked.model not in (None, self.name):
             raise InputError(f"model: {asked.model!r} is not served here; this is {self.name!r}")
         tokens = np.asarray(self.tokenizer.encode(asked.prompt), dtype=np.int32)
@@ -106,7 +103,7 @@ class Server(ThreadingHTTPServer):
         count = new_tokens(self.model, len(tokens), asked.max_tokens)
         if asked.max_tokens is None:
             count = max(1, min(count, self.batcher.length - len(tokens) + 1))
-        return self.batcher.submit(Request(tokens=tokens, count=count, sampling=asked.sampling())), len(tokens)
+        return self.batcher.submit(Request(tokens=tokens, count=count, sampling=asked.into(Sampling)))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -129,35 +126,36 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             asked = Completion.from_dict(self._body())
-            ticket, prompt = self.server.submit(asked)
+            ticket = self.server.submit(asked)
         except InputError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return
         try:
-            (self._stream if asked.stream else self._complete)(ticket, prompt)
+            (self._stream if asked.stream else self._complete)(ticket)
         except OSError:  # who asked has gone
             self.close_connection = True
         finally:
             ticket.cancel()
 
-    def _complete(self, ticket: Ticket, prompt: int) -> None:
+    def _complete(self, ticket: Ticket) -> None:
         try:
             text = "".join(self._pieces(ticket))
         except Exception as error:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return
-        used = {"prompt_tokens": prompt, "completion_tokens": ticket.drawn, "total_tokens": prompt + ticket.drawn}
-        self._answer(self._said(text, ticket.reason) | {"usage": used})
+        read, written = len(ticket.request.tokens), ticket.drawn
+        used = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        self._answer({**self._answered(), **_choice(text, ticket.reason), "usage": used})
 
-    def _stream(self, ticket: Ticket, prompt: int) -> None:
+    def _stream(self, ticket: Ticket) -> None:
         """Server-sent events: pieces of text, the reason why it ended, and "[DONE]"."""
         self.close_connection = True  # the stream's length is not known before
         self._head("text/event-stream", {"Cache-Control": "no-cache"})
-        make = self._said_by(f"cmpl-{next(self.server.numbers)}")
+        answer = self._answered()
         try:
             for piece in self._pieces(ticket):
-                self._event(make(piece, None))
-            self._event(make("", ticket.reason))
+                self._event(answer | _choice(piece, None))
+            self._event(answer | _choice("", ticket.reason))
         except OSError:
             raise
         except Exception as error:
@@ -184,15 +182,10 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             raise InputError(f"the body is no JSON: {error}") from None
 
-    def _said(self, text: str, reason: str | None) -> dict[str, Any]:
-        return self._said_by(f"cmpl-{next(self.server.numbers)}")(text, reason)
-
-    def _said_by(self, number: str) -> Callable[[str, str | None], dict[str, Any]]:
-        """What makes answers, or pieces of one."""
-        head = {
-            "id": number, "object": "text_completion", "created": int(time.time()), "model": self.server.name
-        }  # fmt: skip
-        return lambda text, reason: head | {"choices": [{"index": 0, "text": text, "finish_reason": reason}]}
+    def _answered(self) -> dict[str, Any]:
+        """What all pieces of an answer begin with."""
+        number = f"cmpl-{next(self.server.numbers)}"
+        return {"id": number, "object": "text_completion", "created": int(time.time()), "model": self.server.name}
 
     def _answer(self, content: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         body = json.dumps(content, ensure_ascii=False).encode()
@@ -216,6 +209,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing: who asks is told, and nobody else."""
+
+
+def _choice(text: str, reason: str | None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "text": text, "finish_reason": reason}]}
 
 
 def _error(message: str, status: HTTPStatus) -> dict[str, str]:

@@ -19,7 +19,7 @@ class Failing(BigramDecoder):
 
 def begun(decoder=BigramDecoder, stop=()):
     model, weights = alphabet()
-    batcher = Batcher(decoder(model, weights, batch=3, length=64), rows=3, vocab=8, stop=stop)
+    batcher = Batcher(decoder(model, weights, batch=3, length=64), vocab=8, stop=stop)
     return Server(("127.0.0.1", 0), name="letters", model=model, tokenizer=TOKENIZER, batcher=batcher)
 
 
@@ -135,7 +135,7 @@ def test_an_error_of_the_model_is_told_and_ends_the_server():
 
 def test_an_address_that_is_taken(server):
     model, weights = alphabet()
-    batcher = Batcher(BigramDecoder(model, weights, batch=1, length=8), rows=1, vocab=8)
+    batcher = Batcher(BigramDecoder(model, weights, batch=1, length=8), vocab=8)
     address = server.server_address
     with pytest.raises(InputError, match=f"cannot serve at 127.0.0.1:{address[1]}: .*; choose another --port"):
         Server(address, name="x", model=model, tokenizer=TOKENIZER, batcher=batcher)

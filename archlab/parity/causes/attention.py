@@ -8,7 +8,7 @@ import numpy as np
 from archlab import masks
 from archlab.mixers import attention as attentions
 from archlab.mixers.attention import Attention
-from archlab.ops import masked_softmax
+from archlab.ops import LOWEST, masked_softmax
 from archlab.parity.causes import cause
 from archlab.parity.trials import ForwardTrial, parts_of, places, respecified, rounded, with_fields
 from archlab.weights import Weights
@@ -62,7 +62,7 @@ def masked_rows(trial: ForwardTrial) -> Iterator[ForwardTrial]:
     """A row that sees nothing becomes the mean of the values, or sees everything."""
 
     def softmax(xp: Any, scores: Any, mask: Any) -> Any:
-        scores = np.where(mask, scores, -1e30)
+        scores = np.where(mask, scores, LOWEST)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return weights / weights.sum(axis=-1, keepdims=True)
 
